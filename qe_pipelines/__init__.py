@@ -1,0 +1,1 @@
+"""The Dagster project: assets, checks, sensors and schedules over the experience log."""
