@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make demo` and `make test`. Needs only Python 3.11 to 3.13, git and make.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+UI ?=
+
+.PHONY: help install demo up report test lint unit lock pilot clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## make .venv with every locked dependency
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: set PYTHON=python3.12" % v)'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV) (about a minute the first time)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+	@$(PY) -m uv pip install --quiet --python $(PY) -r requirements.lock \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## learn from recorded and simulated experiences, print what was learned, write qe-report/index.html (UI=1 leaves the web UI open)
+	@$(PY) -m qe_core.cli demo $(if $(UI),--ui)
+
+up: $(STAMP) ## database, Dagster web UI and daemon; Ctrl-C stops all
+	@$(PY) -m qe_core.cli up
+
+report: $(STAMP) ## write qe-report/index.html again from the database
+	@$(PY) -m qe_core.cli report
+
+test: lint unit ## everything CI checks: style, types, layers, docstrings, tests, coverage
+
+lint: $(STAMP) ## style, types, layers, SQL and docstrings
+	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(PY) -m interrogate --quiet qe_core qe_pipelines
+	@$(PY) -m sqlfluff lint --nocolor --disable-progress-bar qe_core/store dbt_views/models
+
+unit: $(STAMP) ## the tests, on all cores, with the coverage floor
+	@$(PY) -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term
+
+pilot: $(STAMP) ## the pilot's comparison table on held-out packages, from the shipped recordings
+	@$(PY) -m qe_core.cli workbench compare
+
+lock: ## resolve the newest versions pyproject.toml allows into requirements.lock
+	@$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+clean: ## stop the embedded database and remove what was made here, learned tables included
+	@test ! -x $(PY) || $(PY) -m qe_core.cli db stop
+	rm -rf $(VENV) .qe qe-report dbt_views/target dbt_views/logs
