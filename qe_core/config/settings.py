@@ -1,0 +1,255 @@
+"""Every setting of the product: its type, range, unit and default.
+
+What belongs here: the typed sections of ``learning.json``. What does not: where values come from (`loading`)
+and where things are (`locations`). Sources of the defaults are the design's figures; Greek letters are named
+in the descriptions only.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+WEIGHT_TOLERANCE = 1e-9
+"""How far the sum of the reward weights may be from 1."""
+
+_CRON_FIELD = r"(\*|\d+(-\d+)?)(/\d+)?(,(\*|\d+(-\d+)?)(/\d+)?)*"
+_CRON = re.compile(rf"^{_CRON_FIELD}( {_CRON_FIELD}){{4}}$")
+
+
+def _cron(expression: str) -> str:
+    if not _CRON.match(expression):
+        raise ValueError('must be five cron fields, for example "0 * * * *" for every hour')
+    return expression
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+
+
+class Section(BaseModel):
+    """One section: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class LearningSettings(Section):
+    """How values are learned from experiences."""
+
+    discount: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.95, description="Weight of the next step's value, the discount (gamma in S&B)."
+    )
+    learning_rate_schedule: Literal["visits", "constant"] = Field(
+        "visits", description="Let the learning rate fall with a pair's visits, or keep it constant."
+    )
+    learning_rate_initial: PositiveFraction = Field(
+        1.0, description="Learning rate of the first visit under the schedule by visits."
+    )
+    learning_rate_exponent: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        0.7, description="How fast the rate falls with visits; above 0.5 so that its squares are summable."
+    )
+    learning_rate_min: Fraction = Field(
+        0.0, description="The rate never falls below this; 0 lets values converge, above 0 keeps them tracking."
+    )
+    learning_rate_constant: PositiveFraction = Field(
+        0.1, description="Learning rate under the constant schedule."
+    )
+    prior_variance_points2: PositiveFloat = Field(
+        400.0, description="Assumed variance of true values around their prior, points squared."
+    )
+    noise_variance_points2: PositiveFloat = Field(
+        400.0, description="Assumed variance of a learning target before it was measured, points squared."
+    )
+    noise_weight_targets: PositiveFloat = Field(
+        1.0, description="How many measured targets the assumed noise variance counts for."
+    )
+    solver_residual_points: PositiveFloat = Field(
+        1e-8, description="The exact solution iterates until its largest Bellman residual is below this, points."
+    )
+
+
+class ExplorationSettings(Section):
+    """How often an agent tries something else than what looks best."""
+
+    schedule: Literal["exponential", "step", "reward"] = Field(
+        "exponential", description="How the exploration rate falls: by episodes, in steps, or as rewards rise (RBED)."
+    )
+    rate_initial: Fraction = Field(0.2, description="Exploration rate of the first episode.")
+    rate_min: Fraction = Field(0.01, description="The exploration rate never falls below this.")
+    decay_per_episode: PositiveFraction = Field(
+        0.995, description="Factor on the rate after each episode under the exponential schedule."
+    )
+    step_episodes: int = Field(100, ge=1, description="Episodes between two steps under the step schedule.")
+    step_factor: PositiveFraction = Field(0.5, description="Factor on the rate at each step under the step schedule.")
+    reward_bar_initial_points: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        0.0, ge=-100.0, le=100.0, description="First bar an episode's return must beat under the reward schedule."
+    )
+    reward_bar_increment_points: PositiveFloat = Field(
+        5.0, description="How much the bar rises each time it is beaten, points."
+    )
+    reward_rate_step: PositiveFraction = Field(
+        0.01, description="How much the rate falls each time the bar is beaten."
+    )
+
+    @model_validator(mode="after")
+    def _floor_is_below_start(self) -> Self:
+        if self.rate_min > self.rate_initial:
+            raise ValueError(f"rate_min {self.rate_min:g} must not exceed rate_initial {self.rate_initial:g}")
+        return self
+
+
+class ReplaySettings(Section):
+    """Learning again from stored transitions."""
+
+    strategy: Literal["uniform", "prioritized"] = Field(
+        "prioritized", description="Sample transitions alike, or in proportion to how surprising they were."
+    )
+    capacity_transitions: int = Field(
+        10_000, ge=32, le=10_000_000, description="Transitions kept for replay for each agent."
+    )
+    batch_transitions: int = Field(32, ge=1, le=65_536, description="Transitions in one batch.")
+    priority_exponent: Fraction = Field(0.6, description="0 samples uniformly, 1 fully by priority.")
+    importance_sampling_exponent: Fraction = Field(
+        0.4, description="How much of the sampling bias is corrected at the start."
+    )
+    importance_sampling_increment: Fraction = Field(
+        0.001, description="How much the correction grows with each batch, up to 1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the replay's random numbers.")
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> Self:
+        if self.batch_transitions > self.capacity_transitions:
+            raise ValueError(
+                f"batch_transitions {self.batch_transitions} must not exceed "
+                f"capacity_transitions {self.capacity_transitions}"
+            )
+        return self
+
+
+class HierarchySettings(Section):
+    """How the levels answer for each other where an agent knows little."""
+
+    lookup: Literal["blend", "discounted"] = Field(
+        "blend", description="Blend levels by evidence, or take the first level visited enough at a discount."
+    )
+    minimum_visits: int = Field(
+        5, ge=1, description="Visits after which the discounted lookup trusts the agent's own value."
+    )
+    category_discount: Fraction = Field(0.7, description="Factor on category values in the discounted lookup.")
+    fleet_discount: Fraction = Field(0.5, description="Factor on fleet values in the discounted lookup.")
+
+
+class TransferSettings(Section):
+    """Passing values between agents of one similarity group."""
+
+    minimum_confidence: Fraction = Field(0.7, description="Only values above this confidence are offered.")
+    discount: Fraction = Field(0.8, description="Factor on a transferred value.")
+
+
+class ConvergenceSettings(Section):
+    """When an agent counts as converged: all of these over the last windows."""
+
+    window_episodes: int = Field(50, ge=2, description="Episodes in one statistics window.")
+    window_count: int = Field(10, ge=2, description="Windows over which every criterion must hold.")
+    max_mean_abs_q_change: PositiveFloat = Field(
+        0.01, description="Mean change of values relative to the reward scale must stay below this."
+    )
+    max_reward_sd_points: PositiveFloat = Field(
+        5.0, description="Standard deviation of rewards must stay below this or inside its own noise floor."
+    )
+    min_success_rate: Fraction = Field(0.85, description="Share of successful episodes must exceed this.")
+    max_exploration_rate: Fraction = Field(0.05, description="Exploration rate must be below this.")
+    max_bellman_residual_points: PositiveFloat = Field(
+        1.0, description="Largest residual against the empirical MDP, points."
+    )
+    max_greedy_churn: Fraction = Field(
+        0.01, description="Visit-weighted share of states whose best action changed between windows."
+    )
+    min_pair_visits: int = Field(10, ge=1, description="Visits every reachable pair that matters needs.")
+    stale_after_days: PositiveFloat = Field(
+        14.0, description="An agent without experiences for this long is stale, days."
+    )
+
+
+class RewardWeights(Section):
+    """Default weights of the objectives; they sum to 1."""
+
+    coverage_gain: Fraction = Field(0.30, description="Weight of branches or lines newly covered.")
+    defects_found: Fraction = Field(0.25, description="Weight of defects found.")
+    execution_speed: Fraction = Field(0.15, description="Weight of time against the subject's own expectation.")
+    cost_efficiency: Fraction = Field(0.10, description="Weight of cost against the subject's own expectation.")
+    quality_improvement: Fraction = Field(0.10, description="Weight of measured quality gained.")
+    pattern_reuse: Fraction = Field(0.10, description="Weight of reusing what is there.")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = sum(getattr(self, name) for name in type(self).model_fields)
+        if abs(total - 1.0) > WEIGHT_TOLERANCE:
+            raise ValueError(f"the six weights must sum to 1, they sum to {total:.6g}")
+        return self
+
+
+class RewardSettings(Section):
+    """What is worth how much."""
+
+    weights: RewardWeights = Field(default_factory=RewardWeights, description="Weights of the objectives.")
+
+
+class RetentionSettings(Section):
+    """How long raw data is kept."""
+
+    experiences_days: int = Field(30, ge=1, le=3_650, description="Days before raw experiences may be dropped.")
+
+
+class PipelineSettings(Section):
+    """When the graph runs by itself."""
+
+    replay_training_cron: Cron = Field("0 * * * *", description="When replay training runs, cron, UTC.")
+    statistics_cron: Cron = Field("15 * * * *", description="When statistics windows are computed, cron, UTC.")
+    experience_batch_count: int = Field(
+        100, ge=1, description="New experiences of an agent that start its graph at once."
+    )
+    experience_batch_age_seconds: int = Field(
+        300, ge=1, description="Age of the oldest new experience that starts the graph although there are few, seconds."
+    )
+    sensor_interval_seconds: int = Field(30, ge=1, le=3_600, description="Pause between two looks for new experiences.")
+
+
+class Settings(BaseSettings):
+    """All settings. Constructing it reads neither files nor the environment; `load_settings` does."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    learning: LearningSettings = Field(default_factory=LearningSettings, description="How values are learned.")
+    exploration: ExplorationSettings = Field(
+        default_factory=ExplorationSettings, description="How often agents try something else."
+    )
+    replay: ReplaySettings = Field(default_factory=ReplaySettings, description="Learning again from the log.")
+    hierarchy: HierarchySettings = Field(
+        default_factory=HierarchySettings, description="How levels answer for each other."
+    )
+    transfer: TransferSettings = Field(default_factory=TransferSettings, description="Passing values between agents.")
+    convergence: ConvergenceSettings = Field(
+        default_factory=ConvergenceSettings, description="When an agent counts as converged."
+    )
+    rewards: RewardSettings = Field(default_factory=RewardSettings, description="What is worth how much.")
+    retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long raw data is kept.")
+    pipelines: PipelineSettings = Field(default_factory=PipelineSettings, description="When the graph runs by itself.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the constructor only, so that a Settings in a test is what the test says."""
+        return (init_settings,)

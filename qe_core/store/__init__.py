@@ -1,0 +1,48 @@
+"""The only way to PostgreSQL: Q-tables, the log of experiences, statistics, and the embedded server.
+
+What belongs here: connections, SQL and the records that cross them. What does not: learning mathematics.
+"""
+
+from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
+from qe_core.store.experiences import ExperienceColumns
+from qe_core.store.migration import MigrationReport, migrate
+from qe_core.store.records import (
+    AffineUpdates,
+    AgentStatus,
+    EpisodeReturns,
+    ExperienceCounts,
+    HierarchicalRows,
+    ImportRecord,
+    Level,
+    PublishResult,
+    Rebuild,
+    StatsWindow,
+    StoreCounters,
+    StoredTable,
+    TableHandle,
+    TableSummary,
+)
+from qe_core.store.store import Store
+
+__all__ = [
+    "AffineUpdates",
+    "AgentStatus",
+    "EpisodeReturns",
+    "ExperienceColumns",
+    "ExperienceCounts",
+    "ExperienceRejectedError",
+    "HierarchicalRows",
+    "ImportRecord",
+    "Level",
+    "MigrationReport",
+    "PublishResult",
+    "Rebuild",
+    "StaleEpochError",
+    "StatsWindow",
+    "Store",
+    "StoreCounters",
+    "StoredTable",
+    "TableHandle",
+    "TableSummary",
+    "migrate",
+]

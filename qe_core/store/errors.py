@@ -1,0 +1,15 @@
+"""Refusals particular to the store, all below the errors callers already catch.
+
+What belongs here: errors whose remedy differs from their parent's. What does not: general errors
+(`qe_core.errors`) and the translation of the driver's exceptions (`connection`).
+"""
+
+from qe_core.errors import StoreError, VersionConflictError
+
+
+class StaleEpochError(VersionConflictError):
+    """A write came from before the table was restored or replaced, and was refused whole."""
+
+
+class ExperienceRejectedError(StoreError):
+    """Experiences break a rule of the log; none of their batch was stored."""
