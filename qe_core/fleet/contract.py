@@ -5,8 +5,9 @@ themselves (one module per category) and how they are found (`registry`).
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
@@ -63,7 +64,7 @@ class AgentContract:
     description: str
     state_model: type[StateModel]
     actions: type[StrEnum]
-    approaches: Mapping[StrEnum, Approach]
+    approaches: Mapping[StrEnum, Approach] = field(hash=False)
     reward: RewardModel
     horizon: int
     success: SuccessRule
@@ -75,11 +76,7 @@ class AgentContract:
             if not condition:
                 raise ContractError(f"agent {self.name!r}: {problem}")
 
-        words = self.name.split("-")
-        require(
-            all(word.isascii() and word.isalnum() and word == word.lower() for word in words),
-            "a name is lower-case ASCII words joined by hyphens",
-        )
+        require(_is_term(self.name), "a name is lower-case ASCII words joined by hyphens")
         context = self.category.context
         require(
             issubclass(self.state_model, context),
@@ -88,17 +85,28 @@ class AgentContract:
         )
         actions = list(self.actions)
         require(2 <= len(actions) <= MAX_ACTIONS, f"declare 2 to {MAX_ACTIONS} actions, not {len(actions)}")
+        odd = [str(action) for action in actions if not _is_term(str(action))]
+        require(not odd, f"an action's name is lower-case ASCII words joined by hyphens, not {odd}")
         missing = [str(action) for action in actions if action not in self.approaches]
         require(not missing, f"actions without an approach: {', '.join(missing)}")
         require(len(self.approaches) == len(actions), "approaches name an action the agent does not have")
+        require(
+            all(isinstance(approach, Approach) for approach in self.approaches.values()),
+            f"each action's approach is one of {', '.join(Approach)}",
+        )
         require(
             self.baseline_action in actions,
             f"the baseline action {self.baseline_action!r} is not one of its own",
         )
         require(1 <= self.horizon <= 1_000, f"the horizon is 1 to 1000 steps, not {self.horizon}")
         require(
+            math.isfinite(self.success.minimum_return),
+            f"the return that succeeds must be a finite number of points, not {self.success.minimum_return}",
+        )
+        require(
             self.state_count <= MAX_STATES,
-            f"{self.state_count} states are too many to learn; keep to {MAX_STATES} by fewer or coarser features",
+            f"{self.state_count} states are too many to learn; "
+            f"keep to {MAX_STATES} by fewer or coarser features",
         )
 
     @property
@@ -123,12 +131,12 @@ class AgentContract:
 
     @property
     def category_divisor(self) -> int:
-        """d so that state // d is the state of the category table."""
+        """The d for which state // d is the state of the category table."""
         return self.state_model.divisor_to(self.category.context)
 
     @property
     def fleet_divisor(self) -> int:
-        """d so that state // d is the state of the fleet table."""
+        """The d for which state // d is the state of the fleet table."""
         return self.state_model.divisor_to(FleetContext)
 
     def summary(self) -> dict[str, Any]:
@@ -170,6 +178,10 @@ def shared_fingerprint(model: type[StateModel]) -> str:
         "approaches": [str(approach) for approach in Approach],
     }
     return blake2b(json.dumps(content, separators=(",", ":")).encode(), digest_size=8).hexdigest()
+
+
+def _is_term(name: str) -> bool:
+    return all(word.isascii() and word.isalnum() and word == word.lower() for word in name.split("-"))
 
 
 def _declaration(contract: AgentContract, feature: str) -> str:

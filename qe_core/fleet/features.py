@@ -7,6 +7,7 @@ names) and the binning itself. What does not: whole states and their encoding (`
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -99,7 +100,7 @@ class Bins:
 
     def __post_init__(self) -> None:
         ladder = (self.lower, *self.edges, self.upper)
-        if not self.edges or any(a >= b for a, b in zip(ladder, ladder[1:], strict=False)):
+        if not self.edges or any(a >= b for a, b in pairwise(ladder)):
             raise ContractError(f"bin edges must increase strictly between lower and upper, got {ladder}")
         if len(self.names) != len(self.edges) + 1 or len(set(self.labels)) != len(self.labels):
             raise ContractError(

@@ -80,11 +80,13 @@ def external_contracts() -> tuple[AgentContract, ...]:
             contract = entry.load()
         except Exception as error:
             raise ContractError(
-                f"entry point {entry.name!r} ({entry.value}) does not load: {error}; fix or uninstall its package"
+                f"entry point {entry.name!r} ({entry.value}) does not load: {error}; "
+                "fix or uninstall its package"
             ) from error
         if not isinstance(contract, AgentContract):
             raise ContractError(
-                f"entry point {entry.name!r} ({entry.value}) is a {type(contract).__name__}, not an AgentContract"
+                f"entry point {entry.name!r} ({entry.value}) is a {type(contract).__name__}, "
+                "not an AgentContract; point it at the contract itself"
             )
         found.append(contract)
     return tuple(found)

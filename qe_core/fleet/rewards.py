@@ -44,19 +44,13 @@ class RelativeToExpected:
     """
 
     def normalise(self, value: float) -> float:
-        """Return 1 - ratio, bounded to [-1, 1].
-
-        Raises:
-            RewardError: the ratio is negative.
-        """
-        if value < 0:
-            raise RewardError(f"a ratio of actual to expected cannot be negative, got {value}")
+        """Return 1 - ratio, bounded to [-1, 1] for a ratio of 0 or more."""
         return max(-1.0, 1.0 - value)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Scale of a quantity with a useful size: 1 at ``best``, falling linearly to -1 at ``tolerance`` away twice.
+    """Scale of a quantity with a useful size: 1 at ``best``, 0 at ``tolerance`` away, -1 at twice that.
 
     Args:
         best: the value that counts as 1.
@@ -94,15 +88,27 @@ class RewardTerm:
     scale: Scale
     description: str
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether the term measures what a result took (time, money), not what it was worth."""
+        return isinstance(self.scale, RelativeToExpected)
+
     def score(self, value: float) -> float:
         """Return the normalised measurement in [-1, 1].
 
         Raises:
-            RewardError: the measurement is NaN or infinite; the message names it.
+            RewardError: the measurement is not a finite number, or a negative ratio; the message
+                names it.
         """
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise RewardError(f"measurement {self.name!r} is {value!r}, not a number ({self.description})")
         if not math.isfinite(value):
             raise RewardError(
                 f"measurement {self.name!r} is {value}: measure again or report the action as failed"
+            )
+        if self.is_saving and value < 0:
+            raise RewardError(
+                f"measurement {self.name!r} is {value}: a ratio of actual to expected cannot be negative"
             )
         match self.scale:
             case Gain() | RelativeToExpected() | Target() as scale:
@@ -141,14 +147,15 @@ class RewardModel:
         """Return the reward in points, in [-100, 100].
 
         A failed action keeps its losses and forfeits its gains, so it never scores above doing
-        nothing, which scores 0 where there is nothing to gain.
+        nothing. Time and money saved count for no more than what was gained: doing nothing takes
+        nothing, and scores 0, not a bonus.
 
         Args:
             measurements: value by term name, each in its term's unit.
             failed: the action raised, crashed or produced nothing usable.
 
         Raises:
-            RewardError: a measurement is unknown, NaN or infinite.
+            RewardError: a measurement is unknown, NaN, infinite or a negative ratio.
         """
         unknown = measurements.keys() - self.weights.keys()
         if unknown:
@@ -156,13 +163,15 @@ class RewardModel:
                 f"unknown measurements {sorted(unknown)}; this agent measures {sorted(self.weights)}"
             )
         scores = [
-            term.weight * term.score(measurements[term.name])
+            (term.weight * term.score(measurements[term.name]), term.is_saving)
             for term in self.terms
             if term.name in measurements
         ]
-        if failed:
-            scores = [min(score, 0.0) for score in scores]
-        return max(-REWARD_LIMIT, min(REWARD_LIMIT, REWARD_LIMIT * math.fsum(scores)))
+        losses = math.fsum(score for score, _ in scores if score < 0)
+        gained = math.fsum(score for score, is_saving in scores if score > 0 and not is_saving)
+        saved = math.fsum(score for score, is_saving in scores if score > 0 and is_saving)
+        total = losses if failed else losses + gained + min(saved, gained)
+        return max(-REWARD_LIMIT, min(REWARD_LIMIT, REWARD_LIMIT * total))
 
     def reweighted(self, weights: Mapping[str, float]) -> "RewardModel":
         """Return the model with other weights for some of its terms.

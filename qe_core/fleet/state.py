@@ -2,7 +2,7 @@
 
 What belongs here: the base of every state model, encoding, decoding and projection (architecture.md,
 idea 1: the base class's features are the leading digits, so projecting a state is an integer
-division). What does not: the concrete contexts (`contexts`) and agents (one module per category).
+division). What does not: the shared contexts (`vocabulary`) and agents (one module per category).
 """
 
 from functools import cache
@@ -21,14 +21,15 @@ class StateModel(BaseModel):
     A subclass adds fields; its own features become the trailing digits of the encoded state.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def features(cls) -> tuple[Feature, ...]:
         """Return the features in digit order, leading digit first: base class before subclass.
 
         Raises:
-            ContractError: a field carries neither `Bins` nor `Labels`.
+            ContractError: a field carries neither `Bins` nor `Labels`, has a default, or redefines an
+                inherited feature.
         """
         return _features(cls)
 
@@ -96,6 +97,10 @@ class StateModel(BaseModel):
 def _features(model: type[StateModel]) -> tuple[Feature, ...]:
     features = []
     for name, field in model.model_fields.items():
+        if not field.is_required():
+            raise ContractError(
+                f"{model.__name__}.{name} has a default; a feature is always measured, never assumed"
+            )
         match [item for item in field.metadata if isinstance(item, (Bins, Labels))]:
             case [Bins() as bins]:
                 features.append(Feature(name, bins.labels))
@@ -111,6 +116,7 @@ def _features(model: type[StateModel]) -> tuple[Feature, ...]:
             inherited = base.features()
             if tuple(features[: len(inherited)]) != inherited:
                 raise ContractError(
-                    f"{model.__name__} redefines a feature of {base.__name__}; a subclass may only add features"
+                    f"{model.__name__} redefines a feature of {base.__name__}; "
+                    "a subclass may only add features"
                 )
     return tuple(features)

@@ -40,10 +40,16 @@ class TestGeneratorAction(StrEnum):
     MOVE_ON = "move-on"
 
 
+STRATEGIES: tuple[str, ...] = tuple(
+    str(action) for action in TestGeneratorAction if action is not TestGeneratorAction.MOVE_ON
+)
+"""The strategies a slice can be spent with, in column order; moving on comes after them."""
+
+
 TEST_GENERATOR = AgentContract(
     name="test-generator",
     category=Category.CORE_TESTING,
-    description="Chooses how to generate tests for a module, slice by slice, under one budget for the project.",
+    description="Chooses how to generate tests for each module, slice by slice, under one budget for all.",
     state_model=TestGeneratorState,
     actions=TestGeneratorAction,
     approaches={

@@ -10,6 +10,11 @@ from typing import Annotated
 from qe_core.fleet.features import Bins, Labels
 from qe_core.fleet.state import StateModel
 
+Budget = Annotated[
+    str, Bins(edges=(0.34, 0.67), names=("low", "half", "full"), lower=0, upper=1, unit="share left")
+]
+"""What remains of an episode's budget of time or money: the last digit of most agents' states."""
+
 
 class Category(StrEnum):
     """The five categories of the fleet; each has one table."""
