@@ -172,21 +172,25 @@ class ConfidenceSettings:
 DEFAULT_CONFIDENCE = ConfidenceSettings()
 
 
+def noise_variance(
+    statistics: TargetStatistics, settings: ConfidenceSettings = DEFAULT_CONFIDENCE
+) -> Float64Array:
+    """Return (m2 + w·σ₀²) / (n + w) per pair in points², the assumed variance σ₀² counting for w targets."""
+    total = statistics.m2 + settings.noise_weight * settings.noise_variance
+    return np.asarray(total / (statistics.count + settings.noise_weight))
+
+
 def confidence(
     statistics: TargetStatistics, settings: ConfidenceSettings = DEFAULT_CONFIDENCE
 ) -> Float64Array:
     """Return n / (n + κ) per pair, in [0, 1): the weight of own evidence against the prior.
 
     κ is noise variance over prior variance (the posterior mean of a normal value under normal noise; Gelman
-    et al., Bayesian Data Analysis, 3rd ed., 2.5). The noise variance is (m2 + w·σ₀²) / (n + w) with the
-    assumed variance σ₀² counting for w targets. At a given spread of targets the result rises with visits;
+    et al., Bayesian Data Analysis, 3rd ed., 2.5). At a given spread of targets the result rises with visits;
     at given visits it falls with the spread; it is 0 without visits.
     """
-    count = statistics.count
-    noise = (statistics.m2 + settings.noise_weight * settings.noise_variance) / (
-        count + settings.noise_weight
-    )
-    return np.asarray(count / (count + noise / settings.prior_variance))
+    noise = noise_variance(statistics, settings)
+    return np.asarray(statistics.count / (statistics.count + noise / settings.prior_variance))
 
 
 def quantised_weights(table: QTable, settings: ConfidenceSettings = DEFAULT_CONFIDENCE) -> Float64Array:
