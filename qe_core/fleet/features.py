@@ -8,13 +8,19 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from numbers import Real
+from typing import Any, TypeGuard
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from qe_core.errors import ContractError, nearest
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether ``value`` is a real number: of Python or numpy, finite or not, but no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,8 @@ class Bins:
             if value in self.labels:
                 return value
             raise ValueError(f"{value!r} is not a label of this feature: {nearest(value, self.labels)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is neither a number nor one of {', '.join(self.labels)}")  # noqa: TRY004
+        if not is_number(value):
+            raise ValueError(f"{value!r} is neither a number nor one of {', '.join(self.labels)}")
         if not math.isfinite(value):
             raise ValueError(f"{value!r} is not a finite number; measure again or leave the experience out")
         if not self.lower <= value <= self.upper:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from qe_core.errors import ContractError, RewardError
+from qe_core.fleet.features import is_number
 
 REWARD_LIMIT = 100.0
 """The largest magnitude of a reward, in points."""
@@ -100,7 +101,7 @@ class RewardTerm:
             RewardError: the measurement is not a finite number, or a negative ratio; the message
                 names it.
         """
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not is_number(value):
             raise RewardError(f"measurement {self.name!r} is {value!r}, not a number ({self.description})")
         if not math.isfinite(value):
             raise RewardError(
