@@ -120,7 +120,7 @@ class EmpiricalMdp:
         mean: Float64Array,
         m2: Float64Array,
     ) -> Self:
-        """Return an MDP of the same size with these rows folded per (state, action, next state, terminated)."""
+        """Return an MDP of the same size with these rows folded per distinct (s, a, s′, terminated)."""
         pair = state * self.action_count + action
         successor = 2 * next_state + terminated
         order = rows_by_pair_and_successor(
