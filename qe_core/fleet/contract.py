@@ -57,6 +57,8 @@ class AgentContract:
         success: when an episode succeeds.
         baseline_action: what it does without learning, and when learning is unavailable.
         similarity_group: agents that may exchange knowledge, or None.
+        discount: how much the next step's value counts, in [0, 1), where the agent's steps ask for another
+            figure than the setting ``learning.discount``; None follows the setting.
     """
 
     name: str
@@ -70,6 +72,7 @@ class AgentContract:
     success: SuccessRule
     baseline_action: StrEnum
     similarity_group: str | None = None
+    discount: float | None = None
 
     def __post_init__(self) -> None:
         def require(condition: bool, problem: str) -> None:
@@ -97,6 +100,10 @@ class AgentContract:
         require(
             self.baseline_action in actions,
             f"the baseline action {self.baseline_action!r} is not one of its own",
+        )
+        require(
+            self.discount is None or 0.0 <= self.discount < 1.0,
+            f"the discount lies in [0, 1) or is left to the settings, not {self.discount}",
         )
         require(1 <= self.horizon <= 1_000, f"the horizon is 1 to 1000 steps, not {self.horizon}")
         require(
@@ -139,6 +146,10 @@ class AgentContract:
         """The d for which state // d is the state of the fleet table."""
         return self.state_model.divisor_to(FleetContext)
 
+    def discount_or(self, default: float) -> float:
+        """Return the agent's own discount, or ``default`` (the setting) where it declares none."""
+        return default if self.discount is None else self.discount
+
     def summary(self) -> dict[str, Any]:
         """Return what the fingerprint covers, ready for JSON: features, actions, approaches, rewards."""
         return {
@@ -162,6 +173,7 @@ class AgentContract:
                 }
                 for term in self.reward.terms
             ],
+            **({} if self.discount is None else {"discount": self.discount}),
         }
 
     @property
