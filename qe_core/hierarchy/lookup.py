@@ -124,7 +124,7 @@ class LookedUp:
         return np.asarray(self.source != Source.NONE)
 
     def greedy(self, fallback: int = -1) -> Int64Array:
-        """Return the best known action per state, lowest index among equals; ``fallback`` if none is known."""
+        """Return the best known action per state, lowest index among equals; ``fallback`` if none is."""
         return greedy_actions(self.value, self.is_known, fallback)
 
 

@@ -96,8 +96,8 @@ def transfer(
     """Return the target's table with priors from the source where the target has no evidence of its own.
 
     The source's confident pairs are averaged by weight per shared (state, approach); every target pair that
-    projects to such a cell, and was never visited, receives that value times the factor. It carries no visits:
-    it is a prior, which the first own experience starts to correct.
+    projects to such a cell, and was never visited, receives that value times the factor. It carries no
+    visits: it is a prior, which the first own experience starts to correct.
 
     Args:
         source: who gives.

@@ -1,8 +1,8 @@
 """The replay buffer: the newest transitions, sampled alike or in proportion to their surprise.
 
 What belongs here: storage in a ring, sampling, priorities, and a state that can be saved and resumed.
-What does not: training from it. The buffer is the one object of the learning core that changes in place: it may
-hold ten million rows, and copying them for every new one is no option.
+What does not: training from it. The buffer is the one object of the learning core that changes in place: it
+may hold ten million rows, and copying them for every new one is no option.
 """
 
 from collections.abc import Mapping

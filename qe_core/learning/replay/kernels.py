@@ -1,7 +1,7 @@
 """The compiled loops of replay: sequential Q-learning, the sum-tree, and batches of both together.
 
-What belongs here: loops that change the arrays they are given; the modules beside this one pass copies or their
-own arrays. What does not: checks of arguments; callers have made them.
+What belongs here: loops that change the arrays they are given; the modules beside this one pass copies or
+their own arrays. What does not: checks of arguments; callers have made them.
 """
 
 import numpy as np
@@ -162,7 +162,9 @@ def prioritised_batches(
     rate_exponent: float,
     changes: Float64Array,
 ) -> tuple[float, float]:
-    """Sample, replay and re-prioritise one batch per row of ``uniforms``; return importance exponent and highest.
+    """Sample, replay and re-prioritise one batch per row of ``uniforms``.
+
+    Returns the importance exponent and the highest priority after the last batch.
 
     Args:
         q: changed in place; the arguments up to ``terminated`` are those of ``replay_rows``.
@@ -193,7 +195,8 @@ def prioritised_batches(
         rows = find_rows(tree, uniforms[batch])
         importance = importance_of(tree, rows, size, importance_exponent)
         replay_rows(
-            q, updates, visits, unused, unused, state, action, reward, next_state, terminated, rows, importance,
+            q, updates, visits, unused, unused,
+            state, action, reward, next_state, terminated, rows, importance,
             discount, rate_initial, rate_minimum, rate_exponent, False, errors, moved,
         )  # fmt: skip
         priorities = (np.abs(errors) + MINIMUM_ERROR) ** priority_exponent
