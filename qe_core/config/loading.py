@@ -155,7 +155,9 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Sc
 def _explain(detail: ErrorDetails, origins: Mapping[str, Origin]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     field, siblings = _declared(detail["loc"])
-    origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(key + ".") and o.name), None)
+    origin = origins.get(key) or next(
+        (o for k, o in origins.items() if k.startswith(key + ".") and o.name), None
+    )
     where = f"{origin}: " if origin is not None and origin.name else ""
     if detail["type"] == "extra_forbidden":
         return f"{where}{key} is not a setting; {nearest(str(detail['loc'][-1]), siblings)}"
@@ -187,8 +189,15 @@ def _allowed(field: FieldInfo | None) -> str:
     options = get_args(field.annotation)
     if options:
         return "one of " + ", ".join(repr(option) for option in options)
-    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)}
-    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(field.annotation, "a value")
+    bounds = {
+        name: getattr(rule, name)
+        for rule in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(rule, name)
+    }
+    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
+        field.annotation, "a value"
+    )
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     limits = " and ".join(f"{words[name]} {bound:g}" for name, bound in bounds.items())
     return f"it must be {kind} {limits}".strip()

@@ -54,7 +54,8 @@ class LearningSettings(Section):
         0.7, description="How fast the rate falls with visits; above 0.5 so that its squares are summable."
     )
     learning_rate_min: Fraction = Field(
-        0.0, description="The rate never falls below this; 0 lets values converge, above 0 keeps them tracking."
+        0.0,
+        description="The rate never falls below this; 0 lets values converge, above 0 keeps them tracking.",
     )
     learning_rate_constant: PositiveFraction = Field(
         0.1, description="Learning rate under the constant schedule."
@@ -69,15 +70,17 @@ class LearningSettings(Section):
         1.0, description="How many measured targets the assumed noise variance counts for."
     )
     solver_residual_points: PositiveFloat = Field(
-        1e-8, description="The exact solution iterates until its largest Bellman residual is below this, points."
+        1e-8,
+        description="The exact solution iterates until its largest Bellman residual is below this, points.",
     )
 
 
 class ExplorationSettings(Section):
     """How often an agent tries something else than what looks best."""
 
-    schedule: Literal["exponential", "step", "reward"] = Field(
-        "exponential", description="How the exploration rate falls: by episodes, in steps, or as rewards rise (RBED)."
+    schedule: Literal["exponential", "step", "reward_based"] = Field(
+        "exponential",
+        description="How the exploration rate falls: by episodes, in steps, or as rewards rise (RBED).",
     )
     rate_initial: Fraction = Field(0.2, description="Exploration rate of the first episode.")
     rate_min: Fraction = Field(0.01, description="The exploration rate never falls below this.")
@@ -85,15 +88,23 @@ class ExplorationSettings(Section):
         0.995, description="Factor on the rate after each episode under the exponential schedule."
     )
     step_episodes: int = Field(100, ge=1, description="Episodes between two steps under the step schedule.")
-    step_factor: PositiveFraction = Field(0.5, description="Factor on the rate at each step under the step schedule.")
-    reward_bar_initial_points: Annotated[float, Field(allow_inf_nan=False)] = Field(
-        0.0, ge=-100.0, le=100.0, description="First bar an episode's return must beat under the reward schedule."
+    step_factor: PositiveFraction = Field(
+        0.5, description="Factor on the rate at each step under the step schedule."
     )
-    reward_bar_increment_points: PositiveFloat = Field(
-        5.0, description="How much the bar rises each time it is beaten, points."
+    reward_bar_initial_points: float = Field(
+        0.0,
+        ge=-1e6,
+        le=1e6,
+        description="First bar an episode's return must beat under the reward-based schedule.",
     )
-    reward_rate_step: PositiveFraction = Field(
-        0.01, description="How much the rate falls each time the bar is beaten."
+    reward_bar_step_points: PositiveFloat = Field(
+        1.0,
+        description="How much each beaten bar raises the next one under the reward-based schedule, points.",
+    )
+    reward_steps: int = Field(
+        50,
+        ge=1,
+        description="Beaten bars needed to fall from rate_initial to rate_min under the reward-based schedule.",
     )
 
     @model_validator(mode="after")
@@ -141,7 +152,9 @@ class HierarchySettings(Section):
     minimum_visits: int = Field(
         5, ge=1, description="Visits after which the discounted lookup trusts the agent's own value."
     )
-    category_discount: Fraction = Field(0.7, description="Factor on category values in the discounted lookup.")
+    category_discount: Fraction = Field(
+        0.7, description="Factor on category values in the discounted lookup."
+    )
     fleet_discount: Fraction = Field(0.5, description="Factor on fleet values in the discounted lookup.")
 
 
@@ -182,8 +195,12 @@ class RewardWeights(Section):
 
     coverage_gain: Fraction = Field(0.30, description="Weight of branches or lines newly covered.")
     defects_found: Fraction = Field(0.25, description="Weight of defects found.")
-    execution_speed: Fraction = Field(0.15, description="Weight of time against the subject's own expectation.")
-    cost_efficiency: Fraction = Field(0.10, description="Weight of cost against the subject's own expectation.")
+    execution_speed: Fraction = Field(
+        0.15, description="Weight of time against the subject's own expectation."
+    )
+    cost_efficiency: Fraction = Field(
+        0.10, description="Weight of cost against the subject's own expectation."
+    )
     quality_improvement: Fraction = Field(0.10, description="Weight of measured quality gained.")
     pattern_reuse: Fraction = Field(0.10, description="Weight of reusing what is there.")
 
@@ -204,21 +221,29 @@ class RewardSettings(Section):
 class RetentionSettings(Section):
     """How long raw data is kept."""
 
-    experiences_days: int = Field(30, ge=1, le=3_650, description="Days before raw experiences may be dropped.")
+    experiences_days: int = Field(
+        30, ge=1, le=3_650, description="Days before raw experiences may be dropped."
+    )
 
 
 class PipelineSettings(Section):
     """When the graph runs by itself."""
 
     replay_training_cron: Cron = Field("0 * * * *", description="When replay training runs, cron, UTC.")
-    statistics_cron: Cron = Field("15 * * * *", description="When statistics windows are computed, cron, UTC.")
+    statistics_cron: Cron = Field(
+        "15 * * * *", description="When statistics windows are computed, cron, UTC."
+    )
     experience_batch_count: int = Field(
         100, ge=1, description="New experiences of an agent that start its graph at once."
     )
     experience_batch_age_seconds: int = Field(
-        300, ge=1, description="Age of the oldest new experience that starts the graph although there are few, seconds."
+        300,
+        ge=1,
+        description="Age of the oldest new experience that starts the graph although there are few, seconds.",
     )
-    sensor_interval_seconds: int = Field(30, ge=1, le=3_600, description="Pause between two looks for new experiences.")
+    sensor_interval_seconds: int = Field(
+        30, ge=1, le=3_600, description="Pause between two looks for new experiences."
+    )
 
 
 class Settings(BaseSettings):
@@ -226,7 +251,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    learning: LearningSettings = Field(default_factory=LearningSettings, description="How values are learned.")
+    learning: LearningSettings = Field(
+        default_factory=LearningSettings, description="How values are learned."
+    )
     exploration: ExplorationSettings = Field(
         default_factory=ExplorationSettings, description="How often agents try something else."
     )
@@ -234,13 +261,19 @@ class Settings(BaseSettings):
     hierarchy: HierarchySettings = Field(
         default_factory=HierarchySettings, description="How levels answer for each other."
     )
-    transfer: TransferSettings = Field(default_factory=TransferSettings, description="Passing values between agents.")
+    transfer: TransferSettings = Field(
+        default_factory=TransferSettings, description="Passing values between agents."
+    )
     convergence: ConvergenceSettings = Field(
         default_factory=ConvergenceSettings, description="When an agent counts as converged."
     )
     rewards: RewardSettings = Field(default_factory=RewardSettings, description="What is worth how much.")
-    retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long raw data is kept.")
-    pipelines: PipelineSettings = Field(default_factory=PipelineSettings, description="When the graph runs by itself.")
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="How long raw data is kept."
+    )
+    pipelines: PipelineSettings = Field(
+        default_factory=PipelineSettings, description="When the graph runs by itself."
+    )
 
     @classmethod
     def settings_customise_sources(

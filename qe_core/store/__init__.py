@@ -4,10 +4,9 @@ What belongs here: connections, SQL and the records that cross them. What does n
 """
 
 from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
-from qe_core.store.experiences import ExperienceColumns
+from qe_core.store.experience_rows import ExperienceColumns
 from qe_core.store.migration import MigrationReport, migrate
 from qe_core.store.records import (
-    AffineUpdates,
     AgentStatus,
     EpisodeReturns,
     ExperienceCounts,
@@ -25,7 +24,6 @@ from qe_core.store.records import (
 from qe_core.store.store import Store
 
 __all__ = [
-    "AffineUpdates",
     "AgentStatus",
     "EpisodeReturns",
     "ExperienceColumns",

@@ -1,57 +1,338 @@
-"""Q-tables in PostgreSQL."""
+"""Q-tables in PostgreSQL: registering, reading and writing them.
 
+What belongs here: whole tables and the first form of the path that learns. What does not: what values mean
+(`qe_core.learning`), how rows are laid out on the wire (`table_rows`), the log (`experiences`).
+
+Every transaction that changes a table's rows first locks its line in ``q_tables``. Writers of one table therefore
+queue and cannot deadlock, writers of different tables do not meet, readers never wait.
+"""
+
+import json
 from collections.abc import Awaitable, Callable, Sequence
 
+import asyncpg
+import numpy as np
+
+from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
+from qe_core.learning.affine_updates import AffineUpdates
+from qe_core.learning.arrays import require_range
 from qe_core.learning.q_table import QTable
-from qe_core.store.experiences import ExperienceColumns
+from qe_core.store.connection import Connection, Database
+from qe_core.store.errors import StaleEpochError
+from qe_core.store.experience_rows import ExperienceColumns
+from qe_core.store.experiences import ExperienceLog
 from qe_core.store.records import (
-    AffineUpdates, FloatArray, HierarchicalRows, IntArray, Level, PublishResult, Rebuild, Source, StoredTable,
-    TableHandle, TableSummary,
+    FloatArray,
+    HierarchicalRows,
+    IntArray,
+    Level,
+    PublishResult,
+    Rebuild,
+    Source,
+    StoredTable,
+    TableHandle,
+    TableSummary,
 )
+from qe_core.store.statements import STATEMENTS
+from qe_core.store.table_rows import TableRows, affected_count, read_rows, write_rows
+
+PUBLISH_ATTEMPTS = 8
 
 
 class QTableStore:
-    """Registered Q-tables and their rows."""
+    """Registered Q-tables and their rows.
+
+    Args:
+        database: where they are.
+        experiences: the log that updates are recorded in together with what they change.
+    """
+
+    def __init__(self, database: Database, experiences: ExperienceLog) -> None:
+        self._database = database
+        self._experiences = experiences
 
     async def ensure(
         self, level: Level, name: str, fingerprint: str, state_count: int, action_names: Sequence[str]
     ) -> TableHandle:
-        """Return the current table of that name under that contract, created if need be (handle.replaced_fingerprint)."""
-        raise ConnectionError
+        """Return the current table of that name under that contract, registered if need be.
+
+        A current table under another contract is retired: it stays readable in SQL, but is no longer served, and
+        writers that hold it are refused. The handle's ``replaced_fingerprint`` then names its contract.
+
+        Args:
+            level: individual, category or fleet.
+            name: the agent's, the category's or the fleet's name.
+            fingerprint: of the contract.
+            state_count: number of states, at least 1.
+            action_names: names of the columns, at least one.
+
+        Raises:
+            FingerprintMismatchError: the same fingerprint was registered with another shape.
+            StoreError: a name is empty, the level unknown or the shape not positive.
+        """
+        names = tuple(action_names)
+
+        async def register() -> TableHandle:
+            async with self._database.transaction() as connection:
+                await connection.execute(STATEMENTS["lock_table_name"], level, name)
+                found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
+                if found is not None and found["fingerprint"] == fingerprint:
+                    return _matching_handle(level, name, found, state_count, names)
+                if found is not None:
+                    await connection.execute(STATEMENTS["retire_table"], found["q_table_id"])
+                created = await connection.fetchrow(
+                    STATEMENTS["create_table"], level, name, fingerprint, state_count, list(names)
+                )
+                replaced = None if found is None else str(found["fingerprint"])
+                return TableHandle(
+                    created["q_table_id"],
+                    *(level, name, fingerprint, state_count, names),
+                    *(created["epoch"], created["version"], replaced),
+                )
+
+        try:
+            return await self._database.repeated(register)
+        except asyncpg.CheckViolationError as error:
+            raise StoreError(
+                f"table {level}/{name} with {state_count} states and {len(names)} actions breaks the rule "
+                f"{error.constraint_name}; take level, fingerprint and shape from the agent's contract"
+            ) from error
 
     async def load(self, level: Level, name: str, fingerprint: str) -> StoredTable:
-        """Return the current table, dense. FingerprintMismatchError / StoreError when there is none."""
-        raise ConnectionError
+        """Return the current table as it was last committed, dense.
+
+        Raises:
+            FingerprintMismatchError: the current table was learned under another contract.
+            StoreError: no such table is registered.
+        """
+        async with self._database.snapshot() as connection:
+            found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
+            if found is None:
+                raise StoreError(f"there is no {level} table {name} yet; register it first with ensure()")
+            handle = _handle(level, name, found)
+            if handle.fingerprint != fingerprint:
+                raise FingerprintMismatchError(
+                    f"the {level} table {name} was learned under contract {handle.fingerprint}, not {fingerprint}; "
+                    "register the new contract with ensure() and train again"
+                )
+            rows = await read_rows(connection, handle)
+        table, weights = rows.as_dense(handle)
+        return StoredTable(handle, table, weights, json.loads(found["source_version"]))
 
     async def publish(
         self, handle: TableHandle, table: QTable, weights: FloatArray, expected_version: int, source: Source
     ) -> PublishResult:
-        """Replace the contents; only changed rows are written; VersionConflictError when it moved on."""
-        raise ConnectionError
+        """Make the table's contents exactly these, in one transaction; write only rows that differ.
+
+        A table that does not differ is left entirely alone: same version, same time, same source.
+
+        Args:
+            handle: which table, and the epoch to write under.
+            table: the new contents, shape (S, A), finite.
+            weights: confidence x visits, shape (S, A).
+            expected_version: the version the contents were computed from.
+            source: what they were built from; JSON values.
+
+        Raises:
+            VersionConflictError: the table changed since that version; read again, recompute, publish again.
+            StaleEpochError: the table was restored or replaced since the handle was taken.
+            StoreError: contents do not have the table's shape or are not finite.
+        """
+        rows = TableRows.from_dense(handle, table, weights)
+
+        async def replace_rows() -> PublishResult:
+            async with self._database.transaction() as connection:
+                version = await self._locked_version(connection, handle)
+                if version != expected_version:
+                    self._database.counter.add(version_conflicts=1)
+                    raise VersionConflictError(
+                        f"the {handle.level} table {handle.name} is at version {version}, not {expected_version}: "
+                        "it changed meanwhile; read it again, recompute and publish again"
+                    )
+                written = await write_rows(connection, handle, rows)
+                tag = await connection.execute(STATEMENTS["remove_absent_rows"], handle.q_table_id)
+                removed = affected_count(tag)
+                if written + removed > 0:
+                    version = await connection.fetchval(
+                        STATEMENTS["record_publication"], handle.q_table_id, json.dumps(source)
+                    )
+                return PublishResult(version, written, removed)
+
+        result = await self._database.repeated(replace_rows)
+        self._database.counter.add(**({"publishes": 1} if result.is_changed else {"unchanged_publishes": 1}))
+        return result
 
     async def publish_with_retry(
-        self, handle: TableHandle, recompute: Callable[[], Awaitable[Rebuild]], attempts: int = 8
+        self,
+        handle: TableHandle,
+        recompute: Callable[[], Awaitable[Rebuild]],
+        attempts: int = PUBLISH_ATTEMPTS,
     ) -> PublishResult:
-        """Publish what ``recompute`` returns, recomputing after each conflict, bounded, jittered back-off."""
-        raise ConnectionError
+        """Publish what ``recompute`` returns, recomputing after each conflict with jittered back-off.
+
+        Args:
+            handle: which table.
+            recompute: reads the table and the log afresh and returns the new contents.
+            attempts: how often to try, at least 1.
+
+        Raises:
+            VersionConflictError: the table changed during every attempt.
+            StaleEpochError: the table was restored or replaced; not retried.
+        """
+        for attempt in range(attempts):
+            rebuild = await recompute()
+            try:
+                result = await self.publish(
+                    handle, rebuild.table, rebuild.weights, rebuild.expected_version, rebuild.source
+                )
+                return PublishResult(result.version, result.rows_written, result.rows_removed, attempt + 1)
+            except StaleEpochError:
+                raise
+            except VersionConflictError:
+                self._database.counter.add(retries=1)
+                await self._database.back_off(attempt)
+        raise VersionConflictError(
+            f"the {handle.level} table {handle.name} changed during each of {attempts} attempts to publish; "
+            "publish when fewer agents are writing, or allow more attempts"
+        )
 
     async def list_tables(self) -> list[TableSummary]:
-        """Return one line for each current table."""
-        raise ConnectionError
+        """Return one line for each current table: individual, then category, then fleet, each by name."""
+        return [TableSummary(**dict(row)) for row in await self._database.fetch("list_tables")]
 
     async def raise_epoch(self, handle: TableHandle) -> TableHandle:
-        """Return a handle under a new fencing epoch; writers with an older one are refused from now on."""
-        raise ConnectionError
+        """Return a handle under a new fencing epoch; holders of older ones are refused from now on.
+
+        Raises:
+            StaleEpochError: the table was replaced by one under another contract.
+        """
+        found = await self._database.fetch("raise_table_epoch", handle.q_table_id)
+        if not found:
+            raise _stale(handle)
+        return TableHandle(
+            *(handle.q_table_id, handle.level, handle.name, handle.fingerprint),
+            *(handle.state_count, handle.action_names, found[0]["epoch"], handle.version),
+        )
 
     async def apply_updates(
         self, handle: TableHandle, updates: AffineUpdates, experiences: ExperienceColumns | None = None
     ) -> int:
-        """Commit updates and their experiences in one transaction; returns pairs updated (0: this very flush was applied before)."""
-        raise ConnectionError
+        """Commit composed updates, and the experiences that caused them, in one transaction.
+
+        When this returns, all of it is durable; when it raises, none of it is stored. A flush is recognised by its
+        experiences: repeating one whose acknowledgement was lost changes nothing. Weights are left as published.
+
+        Args:
+            handle: which table, and the epoch to write under.
+            updates: at most one per (state, action), inside the table.
+            experiences: the transitions behind the updates; None where the log has them already.
+
+        Returns:
+            Pairs updated; 0 if this very flush had been committed before.
+
+        Raises:
+            StaleEpochError: the table was restored or replaced since the handle was taken.
+            LearningError: an update lies outside the table.
+            ExperienceRejectedError: an experience breaks a rule of the log, or only part of them is new.
+        """
+        states = _checked_states(handle, updates)
+        arriving = None if experiences is None else await self._experiences.prepare(experiences)
+
+        async def flush() -> int:
+            async with self._database.transaction() as connection:
+                await self._locked_version(connection, handle)
+                if arriving is not None and not await self._experiences.insert_whole(connection, arriving):
+                    return 0
+                before = await read_rows(connection, handle, states)
+                await write_rows(connection, handle, before.updated(states, updates))
+                await connection.fetchval(STATEMENTS["raise_table_version"], handle.q_table_id)
+                return len(updates)
+
+        updated = await self._database.repeated(flush)
+        is_repeated = updated == 0 and len(updates) > 0
+        self._database.counter.add(**({"repeated_flushes": 1} if is_repeated else {"flushes": 1}))
+        return updated
 
     async def lookup(
-        self, agent: str, category: str, states: IntArray, category_states: IntArray, fleet_states: IntArray,
-        action_count: int, approach_count: int = 6,
+        self,
+        agent: str,
+        category: str,
+        states: IntArray,
+        category_states: IntArray,
+        fleet_states: IntArray,
+        action_count: int,
+        approach_count: int,
     ) -> HierarchicalRows:
-        """Return what all three levels know about these states, in one query."""
-        raise ConnectionError
+        """Return what the agent, its category and the fleet know about some states, in one query.
+
+        Args:
+            agent: whose individual table.
+            category: its category.
+            states: the agent's encoded states, shape (N,).
+            category_states: the same states projected to the category, shape (N,).
+            fleet_states: the same states projected to the fleet, shape (N,).
+            action_count: columns A of the individual table.
+            approach_count: columns K of category and fleet tables.
+        """
+        asked = {"individual": states, "category": category_states, "fleet": fleet_states}
+        found = await self._database.fetch(
+            "look_up_states", agent, category, *(np.unique(of).tolist() for of in asked.values())
+        )
+        filled: dict[str, FloatArray] = {}
+        for level, wanted in asked.items():
+            width = action_count if level == "individual" else approach_count
+            rows = {row["state"]: row for row in found if row["level"] == level}
+            for column in ("q", "visits", "weights"):
+                values = np.zeros((len(wanted), width))
+                for position, state in enumerate(wanted.tolist()):
+                    if state in rows:
+                        values[position] = rows[state][column]
+                filled[f"{level}_{column}"] = values
+        visits = {name: values.astype(np.int64) for name, values in filled.items() if name.endswith("visits")}
+        del filled["individual_weights"]
+        return HierarchicalRows(**{**filled, **visits})  # type: ignore[arg-type]
+
+    async def _locked_version(self, connection: Connection, handle: TableHandle) -> int:
+        """Lock the table against other writers and return its version, or refuse a stale handle."""
+        found = await connection.fetchrow(STATEMENTS["lock_table"], handle.q_table_id)
+        if found is None or not found["is_current"] or found["epoch"] != handle.epoch:
+            self._database.counter.add(refused_epochs=1)
+            raise _stale(handle)
+        return int(found["version"])
+
+
+def _handle(level: Level, name: str, found: asyncpg.Record) -> TableHandle:
+    return TableHandle(
+        *(found["q_table_id"], level, name, found["fingerprint"], found["state_count"]),
+        *(tuple(found["action_names"]), found["epoch"], found["version"]),
+    )
+
+
+def _matching_handle(
+    level: Level, name: str, found: asyncpg.Record, state_count: int, names: tuple[str, ...]
+) -> TableHandle:
+    handle = _handle(level, name, found)
+    if (handle.state_count, handle.action_names) != (state_count, names):
+        raise FingerprintMismatchError(
+            f"the {level} table {name} is registered under contract {handle.fingerprint} with {handle.state_count} "
+            f"states and actions {', '.join(handle.action_names)}, not {state_count} and {', '.join(names)}; "
+            "a changed contract needs a new fingerprint"
+        )
+    return handle
+
+
+def _checked_states(handle: TableHandle, updates: AffineUpdates) -> IntArray:
+    """Return the distinct states of updates that fit the table and name no pair twice."""
+    require_range("state", updates.state, handle.state_count)
+    require_range("action", updates.action, handle.action_count)
+    pairs = updates.state * handle.action_count + updates.action
+    if len(np.unique(pairs)) != len(pairs):
+        raise StoreError("a (state, action) pair occurs twice in the updates; compose them into one first")
+    return np.unique(updates.state)
+
+
+def _stale(handle: TableHandle) -> StaleEpochError:
+    return StaleEpochError(
+        f"the {handle.level} table {handle.name} was restored or replaced after epoch {handle.epoch}; this write was "
+        "refused whole. Take a new handle with ensure(), load the table and decide afresh"
+    )

@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from qe_core.errors import StoreError
 from qe_core.learning.q_table import QTable
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -144,60 +143,6 @@ class TableSummary:
     states: int
     updates: int
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AffineUpdates:
-    """Composed updates q <- keep * q + add, at most one for each (state, action) pair.
-
-    n steps of learning rate alpha_i towards targets t_i compose to keep = prod(1 - alpha_i) and the matching
-    ``add``; the targets' count, mean and sum of squared deviations are merged exactly beside them.
-
-    Attributes:
-        state: encoded states, int64, shape (N,).
-        action: action indices, int64, shape (N,).
-        keep: factor on the old value, in [0, 1], shape (N,).
-        add: addend, finite, shape (N,).
-        count: updates composed into each pair, at least 1, shape (N,).
-        target_mean: mean of the composed targets, shape (N,).
-        target_m2: sum of squared deviations of the targets from their mean, at least 0, shape (N,).
-    """
-
-    state: IntArray
-    action: IntArray
-    keep: FloatArray
-    add: FloatArray
-    count: IntArray
-    target_mean: FloatArray
-    target_m2: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def validate(self, state_count: int, action_count: int) -> None:
-        """Check shapes, ranges and that no pair occurs twice.
-
-        Raises:
-            StoreError: naming the first rule that is broken.
-        """
-        columns = (self.state, self.action, self.keep, self.add, self.count, self.target_mean, self.target_m2)
-        if any(column.shape != self.state.shape or column.ndim != 1 for column in columns):
-            raise StoreError("updates need seven columns of one length; compose them again")
-        pairs = self.state * action_count + self.action
-        rules = {
-            f"state must lie in [0, {state_count})": (self.state >= 0) & (self.state < state_count),
-            f"action must lie in [0, {action_count})": (self.action >= 0) & (self.action < action_count),
-            "keep must lie in [0, 1]": (self.keep >= 0.0) & (self.keep <= 1.0),
-            "add must be finite": np.isfinite(self.add),
-            "count must be at least 1": self.count >= 1,
-            "target_mean must be finite": np.isfinite(self.target_mean),
-            "target_m2 must be finite and at least 0": np.isfinite(self.target_m2) & (self.target_m2 >= 0.0),
-        }
-        for rule, holds in rules.items():
-            if not holds.all():
-                raise StoreError(f"update {int(np.argmin(holds))}: {rule}; nothing was written")
-        if len(np.unique(pairs)) != len(pairs):
-            raise StoreError("a (state, action) pair occurs twice; compose its updates into one first")
 
 
 @dataclass(frozen=True, slots=True)

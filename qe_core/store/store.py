@@ -1,6 +1,6 @@
 """The store: one pool of connections and the things kept behind it.
 
-What belongs here: opening, closing and what concerns all tables at once. What does not: single tables
+What belongs here: opening, closing and what concerns all of them at once. What does not: single tables
 (`q_tables`), the log (`experiences`) and anything that computes values.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from qe_core.store.connection import Database, open_database
 from qe_core.store.experiences import ExperienceLog
 from qe_core.store.imports import ImportLedger
 from qe_core.store.q_tables import QTableStore
@@ -18,7 +19,7 @@ from qe_core.store.stats import StatsStore
 class Store:
     """Everything the product keeps in PostgreSQL.
 
-    Open it with ``async with Store.connect(url) as store``; never keep it across event loops.
+    Open it with ``async with Store.connect(url) as store`` and keep it inside one event loop.
 
     Attributes:
         q_tables: current Q-tables of all levels.
@@ -27,10 +28,12 @@ class Store:
         imports: how far imports have come.
     """
 
-    q_tables: QTableStore
-    experiences: ExperienceLog
-    stats: StatsStore
-    imports: ImportLedger
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.experiences = ExperienceLog(database)
+        self.q_tables = QTableStore(database, self.experiences)
+        self.stats = StatsStore(database)
+        self.imports = ImportLedger(database)
 
     @classmethod
     @asynccontextmanager
@@ -38,22 +41,23 @@ class Store:
         """Yield an open store, closed again on the way out.
 
         Args:
-            database_url: ``postgresql://user:password@host:port/database``; see `qe_core.store.server.database_url`.
+            database_url: ``postgresql://user:password@host:port/database``; `qe_core.store.server.database_url`
+                knows the project's.
             pool_size: the most connections used at once, at least 1.
 
         Raises:
             ConfigError: the URL is not a PostgreSQL URL.
             DatabaseUnavailableError: nobody answers there, refuses the login, is too old or is read-only.
-            MigrationError: the schema is missing, older or newer than this version of the product.
+            MigrationError: database or schema is missing, or older or newer than this version.
         """
-        raise ConnectionError
-        yield cls()
+        async with open_database(database_url, pool_size) as database:
+            yield cls(database)
 
     @property
     def counters(self) -> StoreCounters:
         """What this store has met since it was opened."""
-        raise ConnectionError
+        return self._database.counter.snapshot()
 
     async def status(self) -> list[AgentStatus]:
         """Return one line for each agent that has a table or experiences, by name."""
-        raise ConnectionError
+        return [AgentStatus(**dict(row)) for row in await self._database.fetch("agent_status")]
