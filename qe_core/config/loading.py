@@ -24,6 +24,7 @@ from qe_core.errors import ConfigError, nearest
 ENVIRONMENT_PREFIX = "QE_"
 NESTING = "__"
 Scalar: TypeAlias = bool | int | float | str
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,10 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        is_nested = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merge(below, value) if is_nested else value
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -195,9 +198,7 @@ def _allowed(field: FieldInfo | None) -> str:
         for name in ("ge", "gt", "le", "lt")
         if hasattr(rule, name)
     }
-    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
-        field.annotation, "a value"
-    )
+    kind = next((words for of, words in _KINDS.items() if field.annotation is of), "a value")
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     limits = " and ".join(f"{words[name]} {bound:g}" for name, bound in bounds.items())
     return f"it must be {kind} {limits}".strip()

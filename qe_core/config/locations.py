@@ -1,7 +1,7 @@
 """Where the project keeps things: the answers of the environment and the working directory.
 
-What belongs here: reading the few variables that name places. What does not: settings of learning (`loading`).
-No other module of the product reads the environment.
+What belongs here: reading the few variables that name places. What does not: settings of learning
+(`loading`). No other module of the product reads the environment.
 """
 
 import os
@@ -14,7 +14,7 @@ SETTINGS_NAME = "learning.json"
 
 
 def project_home() -> Path:
-    """Return where this project's private files are: ``QE_HOME``, else ``.qe`` in the working directory, absolute."""
+    """Return the directory of this project's private files: ``QE_HOME``, or ``.qe`` in the present one."""
     return Path(os.environ.get(HOME_VARIABLE) or ".qe").expanduser().resolve()
 
 
@@ -26,8 +26,8 @@ def configured_database_url() -> str | None:
 def settings_file() -> Path | None:
     """Return the settings file to read, or None where there is none.
 
-    ``QE_SETTINGS`` names it (it is returned even if nothing is there, so that a typo is an error); otherwise it
-    is ``learning.json`` in the working directory if that exists.
+    ``QE_SETTINGS`` names it (it is returned even if nothing is there, so that a typo is an error); otherwise
+    it is ``learning.json`` in the working directory if that exists.
     """
     named = os.environ.get(SETTINGS_VARIABLE)
     if named:

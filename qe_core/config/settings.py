@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 WEIGHT_TOLERANCE = 1e-9
 """How far the sum of the reward weights may be from 1."""
@@ -42,35 +41,37 @@ class LearningSettings(Section):
     """How values are learned from experiences."""
 
     discount: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.95, description="Weight of the next step's value, the discount (gamma in S&B)."
+        default=0.95, description="Weight of the next step's value, the discount (gamma in S&B)."
     )
     learning_rate_schedule: Literal["visits", "constant"] = Field(
-        "visits", description="Let the learning rate fall with a pair's visits, or keep it constant."
+        default="visits", description="Let the learning rate fall with a pair's visits, or keep it constant."
     )
     learning_rate_initial: PositiveFraction = Field(
-        1.0, description="Learning rate of the first visit under the schedule by visits."
+        default=1.0, description="Learning rate of the first visit under the schedule by visits."
     )
     learning_rate_exponent: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
-        0.7, description="How fast the rate falls with visits; above 0.5 so that its squares are summable."
+        default=0.7,
+        description="How fast the rate falls with visits; above 0.5 so that its squares are summable.",
     )
     learning_rate_min: Fraction = Field(
-        0.0,
+        default=0.0,
         description="The rate never falls below this; 0 lets values converge, above 0 keeps them tracking.",
     )
     learning_rate_constant: PositiveFraction = Field(
-        0.1, description="Learning rate under the constant schedule."
+        default=0.1, description="Learning rate under the constant schedule."
     )
     prior_variance_points2: PositiveFloat = Field(
-        400.0, description="Assumed variance of true values around their prior, points squared."
+        default=400.0, description="Assumed variance of true values around their prior, points squared."
     )
     noise_variance_points2: PositiveFloat = Field(
-        400.0, description="Assumed variance of a learning target before it was measured, points squared."
+        default=400.0,
+        description="Assumed variance of a learning target before it was measured, points squared.",
     )
     noise_weight_targets: PositiveFloat = Field(
-        1.0, description="How many measured targets the assumed noise variance counts for."
+        default=1.0, description="How many measured targets the assumed noise variance counts for."
     )
     solver_residual_points: PositiveFloat = Field(
-        1e-8,
+        default=1e-8,
         description="The exact solution iterates until its largest Bellman residual is below this, points.",
     )
 
@@ -79,32 +80,34 @@ class ExplorationSettings(Section):
     """How often an agent tries something else than what looks best."""
 
     schedule: Literal["exponential", "step", "reward_based"] = Field(
-        "exponential",
+        default="exponential",
         description="How the exploration rate falls: by episodes, in steps, or as rewards rise (RBED).",
     )
-    rate_initial: Fraction = Field(0.2, description="Exploration rate of the first episode.")
-    rate_min: Fraction = Field(0.01, description="The exploration rate never falls below this.")
+    rate_initial: Fraction = Field(default=0.2, description="Exploration rate of the first episode.")
+    rate_min: Fraction = Field(default=0.01, description="The exploration rate never falls below this.")
     decay_per_episode: PositiveFraction = Field(
-        0.995, description="Factor on the rate after each episode under the exponential schedule."
+        default=0.995, description="Factor on the rate after each episode under the exponential schedule."
     )
-    step_episodes: int = Field(100, ge=1, description="Episodes between two steps under the step schedule.")
+    step_episodes: int = Field(
+        default=100, ge=1, description="Episodes between two steps under the step schedule."
+    )
     step_factor: PositiveFraction = Field(
-        0.5, description="Factor on the rate at each step under the step schedule."
+        default=0.5, description="Factor on the rate at each step under the step schedule."
     )
     reward_bar_initial_points: float = Field(
-        0.0,
+        default=0.0,
         ge=-1e6,
         le=1e6,
         description="First bar an episode's return must beat under the reward-based schedule.",
     )
     reward_bar_step_points: PositiveFloat = Field(
-        1.0,
+        default=1.0,
         description="How much each beaten bar raises the next one under the reward-based schedule, points.",
     )
     reward_steps: int = Field(
-        50,
+        default=50,
         ge=1,
-        description="Beaten bars needed to fall from rate_initial to rate_min under the reward-based schedule.",
+        description="Beaten bars from rate_initial to rate_min under the reward-based schedule.",
     )
 
     @model_validator(mode="after")
@@ -118,20 +121,21 @@ class ReplaySettings(Section):
     """Learning again from stored transitions."""
 
     strategy: Literal["uniform", "prioritized"] = Field(
-        "prioritized", description="Sample transitions alike, or in proportion to how surprising they were."
+        default="prioritized",
+        description="Sample transitions alike, or in proportion to how surprising they were.",
     )
     capacity_transitions: int = Field(
-        10_000, ge=32, le=10_000_000, description="Transitions kept for replay for each agent."
+        default=10_000, ge=32, le=10_000_000, description="Transitions kept for replay for each agent."
     )
-    batch_transitions: int = Field(32, ge=1, le=65_536, description="Transitions in one batch.")
-    priority_exponent: Fraction = Field(0.6, description="0 samples uniformly, 1 fully by priority.")
+    batch_transitions: int = Field(default=32, ge=1, le=65_536, description="Transitions in one batch.")
+    priority_exponent: Fraction = Field(default=0.6, description="0 samples uniformly, 1 fully by priority.")
     importance_sampling_exponent: Fraction = Field(
-        0.4, description="How much of the sampling bias is corrected at the start."
+        default=0.4, description="How much of the sampling bias is corrected at the start."
     )
     importance_sampling_increment: Fraction = Field(
-        0.001, description="How much the correction grows with each batch, up to 1."
+        default=0.001, description="How much the correction grows with each batch, up to 1."
     )
-    seed: int = Field(0, ge=0, description="Seed of the replay's random numbers.")
+    seed: int = Field(default=0, ge=0, description="Seed of the replay's random numbers.")
 
     @model_validator(mode="after")
     def _batch_fits(self) -> Self:
@@ -147,62 +151,72 @@ class HierarchySettings(Section):
     """How the levels answer for each other where an agent knows little."""
 
     lookup: Literal["blend", "discounted"] = Field(
-        "blend", description="Blend levels by evidence, or take the first level visited enough at a discount."
+        default="blend",
+        description="Blend levels by evidence, or take the first level visited enough at a discount.",
     )
     minimum_visits: int = Field(
-        5, ge=1, description="Visits after which the discounted lookup trusts the agent's own value."
+        default=5, ge=1, description="Visits after which the discounted lookup trusts the agent's own value."
     )
     category_discount: Fraction = Field(
-        0.7, description="Factor on category values in the discounted lookup."
+        default=0.7, description="Factor on category values in the discounted lookup."
     )
-    fleet_discount: Fraction = Field(0.5, description="Factor on fleet values in the discounted lookup.")
+    fleet_discount: Fraction = Field(
+        default=0.5, description="Factor on fleet values in the discounted lookup."
+    )
 
 
 class TransferSettings(Section):
     """Passing values between agents of one similarity group."""
 
-    minimum_confidence: Fraction = Field(0.7, description="Only values above this confidence are offered.")
-    discount: Fraction = Field(0.8, description="Factor on a transferred value.")
+    minimum_confidence: Fraction = Field(
+        default=0.7, description="Only values above this confidence are offered."
+    )
+    discount: Fraction = Field(default=0.8, description="Factor on a transferred value.")
 
 
 class ConvergenceSettings(Section):
     """When an agent counts as converged: all of these over the last windows."""
 
-    window_episodes: int = Field(50, ge=2, description="Episodes in one statistics window.")
-    window_count: int = Field(10, ge=2, description="Windows over which every criterion must hold.")
+    window_episodes: int = Field(default=50, ge=2, description="Episodes in one statistics window.")
+    window_count: int = Field(default=10, ge=2, description="Windows over which every criterion must hold.")
     max_mean_abs_q_change: PositiveFloat = Field(
-        0.01, description="Mean change of values relative to the reward scale must stay below this."
+        default=0.01, description="Mean change of values relative to the reward scale must stay below this."
     )
     max_reward_sd_points: PositiveFloat = Field(
-        5.0, description="Standard deviation of rewards must stay below this or inside its own noise floor."
+        default=5.0,
+        description="Standard deviation of rewards must stay below this or inside its own noise floor.",
     )
-    min_success_rate: Fraction = Field(0.85, description="Share of successful episodes must exceed this.")
-    max_exploration_rate: Fraction = Field(0.05, description="Exploration rate must be below this.")
+    min_success_rate: Fraction = Field(
+        default=0.85, description="Share of successful episodes must exceed this."
+    )
+    max_exploration_rate: Fraction = Field(default=0.05, description="Exploration rate must be below this.")
     max_bellman_residual_points: PositiveFloat = Field(
-        1.0, description="Largest residual against the empirical MDP, points."
+        default=1.0, description="Largest residual against the empirical MDP, points."
     )
     max_greedy_churn: Fraction = Field(
-        0.01, description="Visit-weighted share of states whose best action changed between windows."
+        default=0.01, description="Visit-weighted share of states whose best action changed between windows."
     )
-    min_pair_visits: int = Field(10, ge=1, description="Visits every reachable pair that matters needs.")
+    min_pair_visits: int = Field(
+        default=10, ge=1, description="Visits every reachable pair that matters needs."
+    )
     stale_after_days: PositiveFloat = Field(
-        14.0, description="An agent without experiences for this long is stale, days."
+        default=14.0, description="An agent without experiences for this long is stale, days."
     )
 
 
 class RewardWeights(Section):
     """Default weights of the objectives; they sum to 1."""
 
-    coverage_gain: Fraction = Field(0.30, description="Weight of branches or lines newly covered.")
-    defects_found: Fraction = Field(0.25, description="Weight of defects found.")
+    coverage_gain: Fraction = Field(default=0.30, description="Weight of branches or lines newly covered.")
+    defects_found: Fraction = Field(default=0.25, description="Weight of defects found.")
     execution_speed: Fraction = Field(
-        0.15, description="Weight of time against the subject's own expectation."
+        default=0.15, description="Weight of time against the subject's own expectation."
     )
     cost_efficiency: Fraction = Field(
-        0.10, description="Weight of cost against the subject's own expectation."
+        default=0.10, description="Weight of cost against the subject's own expectation."
     )
-    quality_improvement: Fraction = Field(0.10, description="Weight of measured quality gained.")
-    pattern_reuse: Fraction = Field(0.10, description="Weight of reusing what is there.")
+    quality_improvement: Fraction = Field(default=0.10, description="Weight of measured quality gained.")
+    pattern_reuse: Fraction = Field(default=0.10, description="Weight of reusing what is there.")
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -222,27 +236,29 @@ class RetentionSettings(Section):
     """How long raw data is kept."""
 
     experiences_days: int = Field(
-        30, ge=1, le=3_650, description="Days before raw experiences may be dropped."
+        default=30, ge=1, le=3_650, description="Days before raw experiences may be dropped."
     )
 
 
 class PipelineSettings(Section):
     """When the graph runs by itself."""
 
-    replay_training_cron: Cron = Field("0 * * * *", description="When replay training runs, cron, UTC.")
+    replay_training_cron: Cron = Field(
+        default="0 * * * *", description="When replay training runs, cron, UTC."
+    )
     statistics_cron: Cron = Field(
-        "15 * * * *", description="When statistics windows are computed, cron, UTC."
+        default="15 * * * *", description="When statistics windows are computed, cron, UTC."
     )
     experience_batch_count: int = Field(
-        100, ge=1, description="New experiences of an agent that start its graph at once."
+        default=100, ge=1, description="New experiences of an agent that start its graph at once."
     )
     experience_batch_age_seconds: int = Field(
-        300,
+        default=300,
         ge=1,
         description="Age of the oldest new experience that starts the graph although there are few, seconds.",
     )
     sensor_interval_seconds: int = Field(
-        30, ge=1, le=3_600, description="Pause between two looks for new experiences."
+        default=30, ge=1, le=3_600, description="Pause between two looks for new experiences."
     )
 
 
@@ -278,11 +294,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from the constructor only, so that a Settings in a test is what the test says."""
         return (init_settings,)

@@ -1,7 +1,7 @@
 """PostgreSQL's binary COPY format to and from numpy, without an object per row.
 
-What belongs here: rows whose columns all have a fixed width: numbers, booleans and arrays of one length without
-nulls. What does not: text and nulls (those travel as CSV), and SQL.
+What belongs here: rows whose columns all have a fixed width: numbers, booleans and arrays of one length
+without nulls. What does not: text and nulls (those travel as CSV), and SQL.
 
 Source of the format: PostgreSQL documentation, COPY, "Binary Format"; arrays as `array_send` writes them.
 """

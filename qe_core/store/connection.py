@@ -71,9 +71,11 @@ class Database:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """Yield a connection inside a read-only transaction that sees one moment."""
-        async with self.connection() as connection:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield connection
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
 
     async def fetch(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
         """Return the rows a named statement answers."""
@@ -81,7 +83,7 @@ class Database:
             return list(await connection.fetch(STATEMENTS[statement], *parameters))
 
     async def repeated(self, operation: Callable[[], Awaitable[Result]]) -> Result:
-        """Return what ``operation`` returns, trying again where PostgreSQL broke it off to resolve a deadlock.
+        """Return what ``operation`` returns, repeated where PostgreSQL broke it off to resolve a deadlock.
 
         Args:
             operation: one whole transaction.
@@ -96,8 +98,8 @@ class Database:
                 self.counter.add(deadlocks=1, retries=1)
                 await self.back_off(attempt)
         raise StoreError(
-            f"PostgreSQL broke this transaction off {TRANSIENT_ATTEMPTS} times to resolve deadlocks; nothing of it "
-            "was stored. Look for a long transaction in pg_stat_activity and try again"
+            f"PostgreSQL broke this transaction off {TRANSIENT_ATTEMPTS} times to resolve deadlocks; "
+            "nothing of it was stored. Look for a long transaction in pg_stat_activity and try again"
         )
 
     async def back_off(self, attempt: int) -> None:
@@ -170,8 +172,8 @@ def explained(error: Exception, url: str) -> Exception:
             )
         case OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
             return DatabaseUnavailableError(
-                f"{place} cannot be reached: {error}; check that the server runs and QE_DATABASE_URL is right, "
-                "or unset it to use the embedded server"
+                f"{place} cannot be reached: {error}; check that the server runs and "
+                "QE_DATABASE_URL is right, or unset it to use the embedded server"
             )
         case _:
             return error
@@ -190,8 +192,8 @@ def check_server(version_num: int, version_text: str, is_read_only: bool) -> Non
     """
     if version_num < MINIMUM_VERSION * 10_000:
         raise DatabaseUnavailableError(
-            f"the server is PostgreSQL {version_text}; version {MINIMUM_VERSION} or later is needed. Upgrade it, "
-            "or unset QE_DATABASE_URL to use the embedded server"
+            f"the server is PostgreSQL {version_text}; version {MINIMUM_VERSION} or later is needed. "
+            "Upgrade it, or unset QE_DATABASE_URL to use the embedded server"
         )
     if is_read_only:
         raise DatabaseUnavailableError(

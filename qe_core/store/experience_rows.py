@@ -1,7 +1,7 @@
 """Experiences on their way into the log: one Arrow table with exactly its columns.
 
-What belongs here: the columns, turning what callers have into them, refusing what the log cannot hold, the bytes
-that are sent. What does not: whether states and actions fit a contract (the caller knows it) and SQL.
+What belongs here: the columns, turning what callers have into them, refusing what the log cannot hold, the
+bytes that are sent. What does not: whether states and actions fit a contract (the caller knows it) and SQL.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -63,7 +63,8 @@ RULES = {
     "experience_end_is_unambiguous": "terminated and truncated must not both be true",
     "experience_propensity_is_a_probability": "propensity is a probability above 0, at most 1",
     "experience_exploration_rate_is_a_probability": "exploration_rate is a probability from 0 to 1",
-    "experience_success_is_at_the_end": "success belongs to an episode's last step, terminated or truncated, only",
+    "experience_success_is_at_the_end": "success belongs to an episode's last step, terminated or "
+    "truncated, only",
 }
 """What each of the log's constraints demands, by its name."""
 
@@ -110,7 +111,8 @@ def check_times(table: pa.Table, now: datetime) -> list[date]:
         )
     if bounds["max"] > now + FUTURE_TOLERANCE:
         raise ExperienceRejectedError(
-            f"occurred_at {bounds['max'].isoformat()} lies in the future; check its unit and the clock that wrote it"
+            f"occurred_at {bounds['max'].isoformat()} lies in the future; check its unit and the clock that "
+            "wrote it"
         )
     months = pc.unique(pc.floor_temporal(table["occurred_at"], unit="month"))
     return sorted(month.date() for month in months.to_pylist())

@@ -1,10 +1,11 @@
 """The log of experiences in PostgreSQL: appending and reading in bulk.
 
-What belongs here: the log as a whole. What does not: the shape of what arrives (`experience_rows`) and what is
-learned from it (`qe_core.learning`).
+What belongs here: the log as a whole. What does not: the shape of what arrives (`experience_rows`) and what
+is learned from it (`qe_core.learning`).
 
-The canonical order of an agent's log is (occurred_at, source, episode, step), by bytes where it is text. It does not
-depend on when or in how many pieces the experiences arrived, so neither does anything computed in this order.
+The canonical order of an agent's log is (occurred_at, source, episode, step), by bytes where it is text. It
+does not depend on when or in how many pieces the experiences arrived, so neither does anything computed in
+this order.
 """
 
 from datetime import UTC, date, datetime
@@ -124,8 +125,8 @@ class ExperienceLog:
     async def prepare(self, rows: ExperienceColumns) -> pa.Table:
         """Return rows ready to insert, with the partitions they need.
 
-        Partitions are made in transactions of their own, before the one that inserts: a partition too many does no
-        harm, a lock held too long would.
+        Partitions are made in transactions of their own, before the one that inserts: a partition too many
+        does no harm, a lock held too long would.
 
         Raises:
             ExperienceRejectedError: columns do not fit or a time is absurd.
@@ -157,8 +158,9 @@ class ExperienceLog:
         appended = await self._insert(connection, table)
         if 0 < appended < table.num_rows:
             raise ExperienceRejectedError(
-                f"{table.num_rows - appended} of {table.num_rows} experiences are in the log already: a flush is "
-                "repeated whole or not at all. Nothing was stored; give new steps numbers of their own"
+                f"{table.num_rows - appended} of {table.num_rows} experiences are in the log already: "
+                "a flush is repeated whole or not at all. Nothing was stored; give new steps numbers of "
+                "their own"
             )
         self._database.counter.add(
             experiences_appended=appended, experiences_repeated=table.num_rows - appended
@@ -175,7 +177,8 @@ class ExperienceLog:
         except asyncpg.CheckViolationError as error:
             rule = RULES.get(error.constraint_name, error.constraint_name)
             raise ExperienceRejectedError(
-                f"an experience breaks a rule of the log: {rule}. None of its batch was stored. {error.detail}"
+                f"an experience breaks a rule of the log: {rule}. None of its batch was stored. "
+                f"{error.detail}"
             ) from error
         except asyncpg.DataError as error:
             raise ExperienceRejectedError(

@@ -13,8 +13,8 @@ from qe_core.store.records import ImportRecord
 class ImportLedger:
     """How far the import of each file has come.
 
-    Append a batch to the log first, then advance the ledger past it: after a crash in between the batch is appended
-    again, which changes nothing.
+    Append a batch to the log first, then advance the ledger past it: after a crash in between the batch is
+    appended again, which changes nothing.
 
     Args:
         database: where it is.
@@ -48,8 +48,8 @@ class ImportLedger:
         found = await self._database.fetch("advance_import", import_id, rows_read, rows_new, rows_bad)
         if not found:
             raise StoreError(
-                f"import {import_id} is not running or is past row {rows_read} already: another process imports the "
-                "same file. Wait for it, or begin again"
+                f"import {import_id} is not running or is past row {rows_read} already: "
+                "another process imports the same file. Wait for it, or begin again"
             )
         return _record(found)
 

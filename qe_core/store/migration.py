@@ -1,7 +1,7 @@
 """Bringing a database to this version's schema.
 
-What belongs here: creating databases, running migrations once, reading the revision. What does not: the changes
-themselves (`migrations`).
+What belongs here: creating databases, running migrations once, reading the revision. What does not: the
+changes themselves (`migrations`).
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg2
 import psycopg2.errors
+import psycopg2.extensions
 from psycopg2 import sql
-from psycopg2.extensions import connection as Session
 
 from qe_core.errors import DatabaseUnavailableError, MigrationError
 from qe_core.store.server.project import DAGSTER_DATABASE
@@ -130,14 +130,14 @@ def _create_missing(url: str, product: str) -> tuple[str, ...]:
     try:
         maintenance = _connect(with_database(url, _MAINTENANCE_DATABASE))
     except (DatabaseUnavailableError, MigrationError):
-        # No access to the maintenance database: then the product's must exist, which connecting to it will tell.
+        # No access to the maintenance database: whether the product's exists, connecting to it will tell.
         return ()
     with closing(maintenance) as session:
         wanted = (product, DAGSTER_DATABASE)
         return tuple(name for name in wanted if _create(session, name, is_required=name == product))
 
 
-def _create(session: Session, name: str, *, is_required: bool) -> bool:
+def _create(session: psycopg2.extensions.connection, name: str, *, is_required: bool) -> bool:
     if _execute(session, "database_exists", (name,))[0]:
         return False
     try:
@@ -155,7 +155,7 @@ def _create(session: Session, name: str, *, is_required: bool) -> bool:
     return True
 
 
-def _connect(url: str) -> Session:
+def _connect(url: str) -> psycopg2.extensions.connection:
     try:
         session = psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)
     except psycopg2.OperationalError as error:
@@ -171,14 +171,16 @@ def _connect(url: str) -> Session:
     return session
 
 
-def _revision(session: Session) -> str | None:
+def _revision(session: psycopg2.extensions.connection) -> str | None:
     try:
         return str(_execute(session, "schema_revision")[0])
     except psycopg2.errors.UndefinedTable:
         return None
 
 
-def _execute(session: Session, statement: str, parameters: tuple[str, ...] = ()) -> Any:
+def _execute(
+    session: psycopg2.extensions.connection, statement: str, parameters: tuple[str, ...] = ()
+) -> Any:
     with session.cursor() as cursor:
         cursor.execute(STATEMENTS[statement], parameters or None)
         return cursor.fetchone()

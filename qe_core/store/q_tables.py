@@ -3,8 +3,8 @@
 What belongs here: whole tables and the first form of the path that learns. What does not: what values mean
 (`qe_core.learning`), how rows are laid out on the wire (`table_rows`), the log (`experiences`).
 
-Every transaction that changes a table's rows first locks its line in ``q_tables``. Writers of one table therefore
-queue and cannot deadlock, writers of different tables do not meet, readers never wait.
+Every transaction that changes a table's rows first locks its line in ``q_tables``. Writers of one table
+therefore queue and cannot deadlock, writers of different tables do not meet, readers never wait.
 """
 
 import json
@@ -56,8 +56,8 @@ class QTableStore:
     ) -> TableHandle:
         """Return the current table of that name under that contract, registered if need be.
 
-        A current table under another contract is retired: it stays readable in SQL, but is no longer served, and
-        writers that hold it are refused. The handle's ``replaced_fingerprint`` then names its contract.
+        A current table under another contract is retired: it stays readable in SQL, but is no longer served,
+        and writers that hold it are refused. The handle's ``replaced_fingerprint`` then names its contract.
 
         Args:
             level: individual, category or fleet.
@@ -112,8 +112,8 @@ class QTableStore:
             handle = _handle(level, name, found)
             if handle.fingerprint != fingerprint:
                 raise FingerprintMismatchError(
-                    f"the {level} table {name} was learned under contract {handle.fingerprint}, not {fingerprint}; "
-                    "register the new contract with ensure() and train again"
+                    f"the {level} table {name} was learned under contract {handle.fingerprint}, "
+                    f"not {fingerprint}; register the new contract with ensure() and train again"
                 )
             rows = await read_rows(connection, handle)
         table, weights = rows.as_dense(handle)
@@ -146,8 +146,9 @@ class QTableStore:
                 if version != expected_version:
                     self._database.counter.add(version_conflicts=1)
                     raise VersionConflictError(
-                        f"the {handle.level} table {handle.name} is at version {version}, not {expected_version}: "
-                        "it changed meanwhile; read it again, recompute and publish again"
+                        f"the {handle.level} table {handle.name} is at version {version}, not "
+                        f"{expected_version}: it changed meanwhile; read it again, recompute and publish "
+                        "again"
                     )
                 written = await write_rows(connection, handle, rows)
                 tag = await connection.execute(STATEMENTS["remove_absent_rows"], handle.q_table_id)
@@ -219,8 +220,9 @@ class QTableStore:
     ) -> int:
         """Commit composed updates, and the experiences that caused them, in one transaction.
 
-        When this returns, all of it is durable; when it raises, none of it is stored. A flush is recognised by its
-        experiences: repeating one whose acknowledgement was lost changes nothing. Weights are left as published.
+        When this returns, all of it is durable; when it raises, none of it is stored. A flush is recognised
+        by its experiences: repeating one whose acknowledgement was lost changes nothing. Weights are left as
+        published.
 
         Args:
             handle: which table, and the epoch to write under.
@@ -314,8 +316,9 @@ def _matching_handle(
     handle = _handle(level, name, found)
     if (handle.state_count, handle.action_names) != (state_count, names):
         raise FingerprintMismatchError(
-            f"the {level} table {name} is registered under contract {handle.fingerprint} with {handle.state_count} "
-            f"states and actions {', '.join(handle.action_names)}, not {state_count} and {', '.join(names)}; "
+            f"the {level} table {name} is registered under contract {handle.fingerprint} with "
+            f"{handle.state_count} states and actions {', '.join(handle.action_names)}, not {state_count} "
+            f"and {', '.join(names)}; "
             "a changed contract needs a new fingerprint"
         )
     return handle
@@ -333,6 +336,6 @@ def _checked_states(handle: TableHandle, updates: AffineUpdates) -> IntArray:
 
 def _stale(handle: TableHandle) -> StaleEpochError:
     return StaleEpochError(
-        f"the {handle.level} table {handle.name} was restored or replaced after epoch {handle.epoch}; this write was "
-        "refused whole. Take a new handle with ensure(), load the table and decide afresh"
+        f"the {handle.level} table {handle.name} was restored or replaced after epoch {handle.epoch}; this "
+        "write was refused whole. Take a new handle with ensure(), load the table and decide afresh"
     )

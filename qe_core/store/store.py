@@ -41,8 +41,8 @@ class Store:
         """Yield an open store, closed again on the way out.
 
         Args:
-            database_url: ``postgresql://user:password@host:port/database``; `qe_core.store.server.database_url`
-                knows the project's.
+            database_url: ``postgresql://user:password@host:port/database``;
+                `qe_core.store.server.database_url` knows the project's.
             pool_size: the most connections used at once, at least 1.
 
         Raises:

@@ -1,7 +1,7 @@
 """A table's non-empty rows on their way to and from PostgreSQL.
 
-What belongs here: between dense arrays and rows, and the wire format of both directions. What does not: when rows
-may be written (`q_tables`).
+What belongs here: between dense arrays and rows, and the wire format of both directions. What does not: when
+rows may be written (`q_tables`).
 """
 
 from dataclasses import dataclass
@@ -45,15 +45,16 @@ class TableRows:
         shape = (handle.state_count, handle.action_count)
         if table.q.shape != shape or weights.shape != shape:
             raise StoreError(
-                f"the {handle.level} table {handle.name} has shape {shape}, got values of shape {table.q.shape} and "
-                f"weights of shape {weights.shape}; build both from the contract it is registered under"
+                f"the {handle.level} table {handle.name} has shape {shape}, got values of shape "
+                f"{table.q.shape} and weights of shape {weights.shape}; build both from the contract it is "
+                "registered under"
             )
         for what, values in (("q", table.q), ("target_mean", table.target_mean), ("weights", weights)):
             if not np.isfinite(values).all():
                 state, action = np.argwhere(~np.isfinite(values))[0].tolist()
                 raise StoreError(
-                    f"{what} of the {handle.level} table {handle.name} is {values[state, action]} at state {state}, "
-                    f"action {action}; nothing was published, look for the experience that caused it"
+                    f"{what} of the {handle.level} table {handle.name} is {values[state, action]} at state "
+                    f"{state}, action {action}; nothing was published, look for the experience that caused it"
                 )
         state = np.flatnonzero(((table.visits > 0) | (table.q != 0.0)).any(axis=1)).astype(np.int64)
         return cls(state, _rows_of(table, state), weights[state])

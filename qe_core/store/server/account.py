@@ -36,8 +36,9 @@ class Account:
 def server_account(cluster: Path) -> Account | None:
     """Return the account that runs the server of ``cluster``, or None where the present user can.
 
-    For root that is the cluster's owner, or for a new cluster a numeric account that nothing else on the machine
-    uses: sharing ``nobody`` would open the data to whatever else runs as nobody, and creating a user is not ours.
+    For root that is the cluster's owner, or for a new cluster a numeric account that nothing else on the
+    machine uses: sharing ``nobody`` would open the data to whatever else runs as nobody, and creating a user
+    is not ours.
     """
     if os.geteuid() != 0:
         return None

@@ -1,7 +1,7 @@
 """PostgreSQL's programs inside the installed wheel.
 
-What belongs here: finding them, and making them usable for an account that cannot enter the environment they are
-installed in. What does not: running them (`process`, `cluster`).
+What belongs here: finding them, and making them usable for an account that cannot enter the environment they
+are installed in. What does not: running them (`process`, `cluster`).
 """
 
 import shutil

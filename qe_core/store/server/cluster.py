@@ -133,7 +133,8 @@ def prepared_socket_dir(data_dir: Path, owner: Account | None) -> Path:
         found = chosen.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != wanted_uid or found.st_mode & 0o077:
             raise DatabaseUnavailableError(
-                f"{chosen} should be a private directory of user id {wanted_uid} but is not; remove it and try again"
+                f"{chosen} should be a private directory of user id {wanted_uid} but is not; remove it and "
+                "try again"
             ) from None
     return chosen
 

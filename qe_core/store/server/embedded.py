@@ -1,7 +1,7 @@
 """The embedded server: PostgreSQL from the wheel's programs, behind a private socket.
 
-What belongs here: start, stop, status of one data directory. What does not: where the project's data directory is
-(`project`), the files in it (`cluster`) and the process (`process`).
+What belongs here: start, stop, status of one data directory. What does not: where the project's data
+directory is (`project`), the files in it (`cluster`) and the process (`process`).
 """
 
 import time
@@ -108,8 +108,8 @@ class EmbeddedServer:
         """Return the URL of the product's database, after starting the server unless it runs already.
 
         Raises:
-            DatabaseUnavailableError: it cannot be created or does not answer in time; the message ends with the
-                last lines of its log.
+            DatabaseUnavailableError: it cannot be created or does not answer in time; the message ends with
+                the last lines of its log.
         """
         self._ensure_started()
         return self.url()
@@ -185,7 +185,7 @@ class EmbeddedServer:
             if found is not None and self._wait_for_answer(found.pid):
                 return False
             if found is not None:
-                # Alive without answering: its socket was swept away, or it hangs. Either way it serves nobody.
+                # Alive without answering, because its socket was swept away or it hangs: it serves nobody.
                 stop_process(found.pid, STOP_SECONDS)
             self._launch_until_answering()
             return True
@@ -196,12 +196,13 @@ class EmbeddedServer:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if account else 0o700)
         except OSError as error:
             raise DatabaseUnavailableError(
-                f"{self.data_dir} cannot be created: {error.strerror}; set QE_HOME to a directory you may write to"
+                f"{self.data_dir} cannot be created: {error.strerror}; set QE_HOME to a directory you may "
+                "write to"
             ) from None
         if account and not can_enter(self._cluster.parent / "socket"):
             raise DatabaseUnavailableError(
-                f"run by root, PostgreSQL needs an account of its own, and that cannot enter {self.data_dir}; "
-                "set QE_HOME to a directory everybody may enter, such as one below /srv"
+                "run by root, PostgreSQL needs an account of its own, and that cannot enter "
+                f"{self.data_dir}; set QE_HOME to a directory everybody may enter, such as one below /srv"
             )
 
     def _launch_until_answering(self) -> None:
@@ -214,11 +215,12 @@ class EmbeddedServer:
         write_configuration(self._cluster, socket_dir, account, self._settings)
         deadline = time.monotonic() + START_SECONDS
         while not self._launch_once(binaries, account):
-            # The processes of a killed server take a moment to notice; until then PostgreSQL refuses to start.
+            # The children of a killed server take a moment to notice; until then PostgreSQL does not start.
             is_worth_retrying = any(phrase in self._log_tail() for phrase in _STILL_DYING)
             if not is_worth_retrying or time.monotonic() > deadline:
                 raise DatabaseUnavailableError(
-                    f"the embedded PostgreSQL in {self.data_dir} did not start; its log ends with:\n{self._log_tail()}"
+                    f"the embedded PostgreSQL in {self.data_dir} did not start; its log ends "
+                    f"with:\n{self._log_tail()}"
                 )
             time.sleep(10 * _PAUSE_SECONDS)
 

@@ -1,7 +1,7 @@
 """The server's process: is it there, is it ours, is it really gone.
 
-What belongs here: reading ``postmaster.pid``, signals and waiting. What does not: files of the cluster (`cluster`)
-and the decision to start or stop (`embedded`).
+What belongs here: reading ``postmaster.pid``, signals and waiting. What does not: files of the cluster
+(`cluster`) and the decision to start or stop (`embedded`).
 """
 
 import os
@@ -35,7 +35,7 @@ class Postmaster:
 
 
 def running_postmaster(cluster: Path) -> Postmaster | None:
-    """Return the process that serves ``cluster``, or None; a stale lock file of a killed one is no process."""
+    """Return the process that serves ``cluster``, or None; a killed one's lock file does not count."""
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
 """Which database this project uses.
 
-What belongs here: the choice between ``QE_DATABASE_URL`` and the embedded server, and where the latter keeps its
-data. What does not: running it (`embedded`).
+What belongs here: the choice between ``QE_DATABASE_URL`` and the embedded server, and where the latter keeps
+its data. What does not: running it (`embedded`).
 """
 
 import os
@@ -20,8 +20,9 @@ DAGSTER_DATABASE = "qe_dagster"
 def project_server(home: Path | None = None, shared_dir: Path = SHARED_DIR) -> EmbeddedServer:
     """Return this project's embedded server, started or not.
 
-    Its data is in ``postgres`` below the project's home. Run by root below a private directory, which the server's
-    own account cannot enter, it is below ``shared_dir`` instead, under a name made from the home's path.
+    Its data is in ``postgres`` below the project's home. Run by root below a private directory, which the
+    server's own account cannot enter, it is below ``shared_dir`` instead, under a name made from the home's
+    path.
 
     Args:
         home: the project's home; None for the configured one.
