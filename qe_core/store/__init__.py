@@ -3,6 +3,7 @@
 What belongs here: connections, SQL and the records that cross them. What does not: learning mathematics.
 """
 
+from qe_core.store.audit import LogAudit
 from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
 from qe_core.store.experience_rows import ExperienceColumns
 from qe_core.store.migration import MigrationReport, migrate
@@ -32,6 +33,7 @@ __all__ = [
     "HierarchicalRows",
     "ImportRecord",
     "Level",
+    "LogAudit",
     "MigrationReport",
     "PublishResult",
     "Rebuild",

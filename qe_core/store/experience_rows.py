@@ -127,6 +127,30 @@ async def as_csv(table: pa.Table) -> AsyncIterator[bytes]:
         yield buffer.getvalue()
 
 
+def from_csv(received: BytesIO) -> pa.Table:
+    """Return rows of the log, numbered, from the CSV of statement ``read_columns``.
+
+    Args:
+        received: the whole answer, positioned anywhere; times are microseconds of the Unix epoch.
+    """
+    fields = [pa.field("experience_id", pa.int64(), nullable=False), *SCHEMA]
+    if received.tell() == 0:
+        return pa.schema(fields).empty_table()
+    received.seek(0)
+    found = csv.read_csv(
+        received,
+        read_options=csv.ReadOptions(column_names=[field.name for field in fields]),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types={field.name: field.type for field in fields} | {"occurred_at": pa.int64()},
+            true_values=["t"],
+            false_values=["f"],
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return found.cast(pa.schema(fields))
+
+
 def _row_count(given: Mapping[str, Any]) -> int:
     lengths = {name: len(values) for name, values in given.items() if _is_column(values)}
     if not lengths or len(set(lengths.values())) > 1:
@@ -146,11 +170,12 @@ def _column(field: pa.Field, values: Any, count: int) -> pa.Array | pa.ChunkedAr
             raise ExperienceRejectedError(f"experiences need the column {field.name}; add it ({field.type})")
         return pa.nulls(count, field.type)
     try:
-        if not _is_column(values):
-            column = pa.repeat(pa.scalar(values, field.type), count)
-        else:
-            is_arrow = isinstance(values, (pa.Array, pa.ChunkedArray))
-            column = _with_zone(values if is_arrow else pa.array(values)).cast(field.type)
+        is_arrow = isinstance(values, (pa.Array, pa.ChunkedArray))
+        is_constant = not _is_column(values)
+        given = values if is_arrow else pa.array([values] if is_constant else values)
+        column = _with_zone(given).cast(field.type)
+        if is_constant:
+            column = pa.repeat(column[0], count)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise ExperienceRejectedError(
             f"experience column {field.name} must be {field.type}: {error}"

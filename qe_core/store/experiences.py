@@ -9,6 +9,7 @@ this order.
 """
 
 from datetime import UTC, date, datetime
+from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from qe_core.learning.experience import Transitions
+from qe_core.store.audit import LogAudit, audit_log
 from qe_core.store.binary_copy import Column, Columns, RowFormat
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ExperienceRejectedError
@@ -26,6 +28,7 @@ from qe_core.store.experience_rows import (
     as_csv,
     as_experience_table,
     check_times,
+    from_csv,
 )
 from qe_core.store.records import EpisodeReturns, ExperienceCounts
 from qe_core.store.statements import STATEMENTS
@@ -52,6 +55,7 @@ _EPISODE_FORMAT = RowFormat(
         Column("reward_sum_squares", "float8"),
         Column("first_experience_id", "int8"),
         Column("last_experience_id", "int8"),
+        Column("is_finished", "bool"),
     ]
 )
 
@@ -79,12 +83,10 @@ class ExperienceLog:
             ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
         """
         table = await self.prepare(rows)
-        if table.num_rows == 0:
-            return 0
 
         async def insert() -> int:
             async with self._database.transaction() as connection:
-                return await self._insert(connection, table)
+                return await self.insert(connection, table)
 
         appended = await self._database.repeated(insert)
         self._database.counter.add(
@@ -108,6 +110,21 @@ class ExperienceLog:
         found = await self._read(_TRANSITION_FORMAT, "read_transitions", agent, fingerprint, after_id, upper)
         return Transitions(**found)
 
+    async def read_columns(self, agent: str, after_id: int, limit: int) -> pa.Table:
+        """Return an agent's next experiences in order of arrival, with all columns and ``experience_id``.
+
+        Args:
+            agent: whose.
+            after_id: only experiences numbered above this.
+            limit: the most rows to return; fewer come only at the end.
+        """
+        received = BytesIO()
+        async with self._database.connection() as connection:
+            await connection.copy_from_query(
+                STATEMENTS["read_columns"], agent, after_id, limit, output=received, format="csv"
+            )
+        return from_csv(received)
+
     async def counts(self) -> list[ExperienceCounts]:
         """Return how much each agent has in the log, by name; agents without anything are not listed."""
         return [ExperienceCounts(**dict(row)) for row in await self._database.fetch("count_experiences")]
@@ -121,6 +138,10 @@ class ExperienceLog:
         """
         found = await self._read(_EPISODE_FORMAT, "read_episodes", agent, fingerprint)
         return EpisodeReturns(**{**found, "success": found["success"].astype(np.int8)})
+
+    async def audit(self) -> list[LogAudit]:
+        """Return figures of the whole log that show faults, one entry for each agent and contract."""
+        return await audit_log(self._database)
 
     async def prepare(self, rows: ExperienceColumns) -> pa.Table:
         """Return rows ready to insert, with the partitions they need.
@@ -140,34 +161,18 @@ class ExperienceLog:
                 self._known_months.add(month)
         return table
 
-    async def insert_whole(self, connection: Connection, table: pa.Table) -> bool:
-        """Append all rows inside the caller's transaction, or tell that all of them were there already.
+    async def insert(self, connection: Connection, table: pa.Table) -> int:
+        """Append rows inside the caller's transaction and return how many the log did not have yet.
 
         Args:
             connection: inside a transaction.
             table: from `prepare`.
 
-        Returns:
-            True if the rows were appended, False if the log had every one of them.
-
         Raises:
-            ExperienceRejectedError: the log had some of them but not all; or a row breaks a rule.
+            ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
         """
         if table.num_rows == 0:
-            return True
-        appended = await self._insert(connection, table)
-        if 0 < appended < table.num_rows:
-            raise ExperienceRejectedError(
-                f"{table.num_rows - appended} of {table.num_rows} experiences are in the log already: "
-                "a flush is repeated whole or not at all. Nothing was stored; give new steps numbers of "
-                "their own"
-            )
-        self._database.counter.add(
-            experiences_appended=appended, experiences_repeated=table.num_rows - appended
-        )
-        return appended > 0
-
-    async def _insert(self, connection: Connection, table: pa.Table) -> int:
+            return 0
         try:
             await connection.execute(STATEMENTS["create_incoming_experiences"])
             await connection.copy_to_table(

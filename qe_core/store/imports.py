@@ -7,21 +7,23 @@ import asyncpg
 
 from qe_core.errors import StoreError
 from qe_core.store.connection import Database
+from qe_core.store.experience_rows import ExperienceColumns
+from qe_core.store.experiences import ExperienceLog
 from qe_core.store.records import ImportRecord
+from qe_core.store.statements import STATEMENTS
 
 
 class ImportLedger:
     """How far the import of each file has come.
 
-    Append a batch to the log first, then advance the ledger past it: after a crash in between the batch is
-    appended again, which changes nothing.
-
     Args:
         database: where it is.
+        experiences: the log that chunks are appended to.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, experiences: ExperienceLog) -> None:
         self._database = database
+        self._experiences = experiences
 
     async def begin(self, source: str, file_digest: str, file_name: str) -> ImportRecord:
         """Return a file's record: new, or as far as an earlier attempt came (resume at ``rows_read``).
@@ -33,25 +35,40 @@ class ImportLedger:
         """
         return _record(await self._database.fetch("begin_import", source, file_digest, file_name))
 
-    async def advance(self, import_id: int, rows_read: int, rows_new: int, rows_bad: int) -> ImportRecord:
-        """Record that the file has been handled up to a row.
+    async def append_chunk(
+        self, import_id: int, rows: ExperienceColumns, rows_read: int, rows_bad: int
+    ) -> int:
+        """Append the next rows of a file and move its record past them, in one transaction.
 
         Args:
             import_id: which import.
-            rows_read: rows of the file handled so far; must have grown.
-            rows_new: rows of this batch that were not in the log before.
-            rows_bad: rows of this batch set aside.
+            rows: the good rows of this chunk; may be none.
+            rows_read: rows of the file handled including this chunk; must have grown.
+            rows_bad: rows of this chunk set aside.
+
+        Returns:
+            How many rows the log did not have yet.
 
         Raises:
-            StoreError: the import is not running or has come this far already.
+            ExperienceRejectedError: a row breaks a rule of the log; nothing of the chunk was stored.
+            StoreError: the import is not running or has come this far already; nothing was stored.
         """
-        found = await self._database.fetch("advance_import", import_id, rows_read, rows_new, rows_bad)
-        if not found:
-            raise StoreError(
-                f"import {import_id} is not running or is past row {rows_read} already: "
-                "another process imports the same file. Wait for it, or begin again"
-            )
-        return _record(found)
+        table = await self._experiences.prepare(rows)
+
+        async def append() -> int:
+            async with self._database.transaction() as connection:
+                rows_new = await self._experiences.insert(connection, table)
+                moved = await connection.fetchval(
+                    STATEMENTS["advance_import"], import_id, rows_read, rows_new, rows_bad
+                )
+                if moved is None:
+                    raise StoreError(
+                        f"import {import_id} is not running or is past row {rows_read} already: "
+                        "another process imports the same file. Wait for it, or begin again"
+                    )
+                return rows_new
+
+        return await self._database.repeated(append)
 
     async def finish(self, import_id: int, is_successful: bool) -> ImportRecord:
         """Close an import as done or failed and return its record.

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import numpy as np
+import pyarrow as pa
 
 from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.arrays import require_range
 from qe_core.learning.q_table import QTable
 from qe_core.store.connection import Connection, Database
-from qe_core.store.errors import StaleEpochError
+from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
 from qe_core.store.experience_rows import ExperienceColumns
 from qe_core.store.experiences import ExperienceLog
 from qe_core.store.records import (
@@ -243,7 +244,7 @@ class QTableStore:
         async def flush() -> int:
             async with self._database.transaction() as connection:
                 await self._locked_version(connection, handle)
-                if arriving is not None and not await self._experiences.insert_whole(connection, arriving):
+                if arriving is not None and await self._is_repeated(connection, arriving):
                     return 0
                 before = await read_rows(connection, handle, states)
                 await write_rows(connection, handle, before.updated(states, updates))
@@ -293,6 +294,19 @@ class QTableStore:
         visits = {name: values.astype(np.int64) for name, values in filled.items() if name.endswith("visits")}
         del filled["individual_weights"]
         return HierarchicalRows(**{**filled, **visits})  # type: ignore[arg-type]
+
+    async def _is_repeated(self, connection: Connection, arriving: pa.Table) -> bool:
+        """Append a flush's experiences, or tell that the log has every one of them already."""
+        appended = await self._experiences.insert(connection, arriving)
+        known = int(arriving.num_rows) - appended
+        if appended and known:
+            raise ExperienceRejectedError(
+                f"{known} of {arriving.num_rows} experiences are in the log already: a flush is repeated "
+                "whole "
+                "or not at all. Nothing was stored; give new steps numbers of their own"
+            )
+        self._database.counter.add(experiences_appended=appended, experiences_repeated=known)
+        return known > 0
 
     async def _locked_version(self, connection: Connection, handle: TableHandle) -> int:
         """Lock the table against other writers and return its version, or refuse a stale handle."""

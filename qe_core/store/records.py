@@ -203,6 +203,7 @@ class EpisodeReturns:
         reward_sum_squares: sum of squared rewards, for exact pooled deviations, shape (E,).
         first_experience_id: shape (E,).
         last_experience_id: shape (E,).
+        is_finished: whether the episode has ended, terminated or truncated, shape (E,).
     """
 
     total_reward: FloatArray
@@ -212,6 +213,7 @@ class EpisodeReturns:
     reward_sum_squares: FloatArray
     first_experience_id: IntArray
     last_experience_id: IntArray
+    is_finished: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.total_reward)
@@ -296,6 +298,7 @@ class ImportRecord:
         rows_new: rows that were not in the log before.
         rows_bad: rows set aside.
         state: running, done or failed.
+        created_at: when it was first begun, UTC.
         updated_at: when this last changed, UTC.
     """
 
@@ -307,6 +310,7 @@ class ImportRecord:
     rows_new: int
     rows_bad: int
     state: Literal["running", "done", "failed"]
+    created_at: datetime
     updated_at: datetime
 
 

@@ -33,7 +33,7 @@ class Store:
         self.experiences = ExperienceLog(database)
         self.q_tables = QTableStore(database, self.experiences)
         self.stats = StatsStore(database)
-        self.imports = ImportLedger(database)
+        self.imports = ImportLedger(database, self.experiences)
 
     @classmethod
     @asynccontextmanager

@@ -43,6 +43,18 @@ FROM learning_experiences
 WHERE agent = $1 AND fingerprint = $2 AND experience_id > $3 AND experience_id <= $4
 ORDER BY occurred_at, source, episode, step;
 
+-- name: read_columns
+-- An agent's next experiences in order of arrival, all columns; times in microseconds of the Unix epoch.
+SELECT
+    experience_id,
+    (extract(EPOCH FROM occurred_at) * 1000000)::bigint AS occurred_at,
+    agent, episode, step, state, action, reward, next_state, terminated, truncated,
+    propensity, exploration_rate, success, policy_version, fingerprint, source
+FROM learning_experiences
+WHERE agent = $1 AND experience_id > $2
+ORDER BY experience_id
+LIMIT $3;
+
 -- name: count_experiences
 -- How much each agent has in the log.
 SELECT
@@ -68,7 +80,8 @@ SELECT
     coalesce((array_agg(exploration_rate ORDER BY step DESC))[1], 'NaN') AS exploration_rate,
     sum(reward * reward ORDER BY step) AS reward_sum_squares,
     min(experience_id) AS first_experience_id,
-    max(experience_id) AS last_experience_id
+    max(experience_id) AS last_experience_id,
+    bool_or(terminated OR truncated) AS is_finished
 FROM learning_experiences
 WHERE agent = $1 AND ($2::text IS NULL OR fingerprint = $2::text)
 GROUP BY source, episode

@@ -226,7 +226,7 @@ CREATE TABLE imports (
     rows_new bigint NOT NULL DEFAULT 0,
     rows_bad bigint NOT NULL DEFAULT 0,
     state text NOT NULL DEFAULT 'running',
-    started_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (source, file_digest),
     CONSTRAINT imports_counts_are_positive CHECK (rows_read >= 0 AND rows_new >= 0 AND rows_bad >= 0),
