@@ -16,7 +16,7 @@ import numpy.typing as npt
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import Float64Array, Int64Array, require_finite, require_fraction, require_range
 from qe_core.learning.experience import COLUMN_TYPES, Transitions
-from qe_core.learning.replay.kernels import MINIMUM_ERROR, find_rows, importance_of, set_priorities
+from qe_core.learning.replay.kernels import find_rows, importance_of, priorities_of, set_priorities
 
 MAXIMUM_CAPACITY = 10_000_000
 
@@ -158,7 +158,7 @@ class ReplayBuffer:
         require_finite("td_error", td_errors)
         if len(rows) != len(td_errors):
             raise LearningError(f"{len(rows)} rows but {len(td_errors)} TD errors; pass one error per row")
-        priorities = (np.abs(td_errors) + MINIMUM_ERROR) ** self.settings.priority_exponent
+        priorities = priorities_of(td_errors, self.settings.priority_exponent)
         set_priorities(self.tree, rows, priorities)
         self.highest_priority = max(self.highest_priority, float(priorities.max(initial=0.0)))
 

@@ -104,6 +104,15 @@ def set_priorities(tree: Float64Array, rows: Int64Array, priorities: Float64Arra
 
 
 @compiled
+def priorities_of(errors: Float64Array, exponent: float) -> Float64Array:
+    """Return (|δ| + a little)^exponent per TD error (Schaul et al. 2016, 3.3), float64[B]."""
+    priorities = np.empty(len(errors))
+    for position in range(len(errors)):
+        priorities[position] = (abs(errors[position]) + MINIMUM_ERROR) ** exponent
+    return priorities
+
+
+@compiled
 def find_rows(tree: Float64Array, uniforms: Float64Array) -> Int64Array:
     """Return one row per uniform number, proportionally to priority and stratified, int64[B].
 
@@ -199,7 +208,7 @@ def prioritised_batches(
             state, action, reward, next_state, terminated, rows, importance,
             discount, rate_initial, rate_minimum, rate_exponent, False, errors, moved,
         )  # fmt: skip
-        priorities = (np.abs(errors) + MINIMUM_ERROR) ** priority_exponent
+        priorities = priorities_of(errors, priority_exponent)
         set_priorities(tree, rows, priorities)
         highest_priority = max(highest_priority, priorities.max())
         importance_exponent = min(1.0, importance_exponent + importance_increment)
