@@ -1,0 +1,54 @@
+"""Jobs: which parts of the graph run together, on whose call.
+
+What belongs here: selections, and what the schedules and sensors of all stages share. What does not: when a
+stage runs, which is in its own folder.
+"""
+
+import dagster as dg
+
+from qe_pipelines.catalogue import Stage
+from qe_pipelines.partitions import AGENTS, range_tags
+
+IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
+"""Small graphs finish sooner in one process; a run's configuration may ask for ``multiprocess`` instead."""
+
+whole_graph = dg.define_asset_job(
+    "whole_graph",
+    selection=dg.AssetSelection.all(),
+    description="Everything from the log to the report, for all agents.",
+    config=IN_PROCESS,
+)
+learn = dg.define_asset_job(
+    "learn",
+    selection=dg.AssetSelection.groups(Stage.EXPERIENCES, Stage.Q_TABLES)
+    | dg.AssetSelection.assets("convergence_statistics"),
+    description="From the log to tables and verdicts; views need no rebuilding, they read the tables.",
+    config=IN_PROCESS,
+)
+replay = dg.define_asset_job(
+    "replay",
+    selection=dg.AssetSelection.assets("replayed_policy").upstream(),
+    description="Bring the tables up to date and train again from the newest experiences beside them.",
+    config=IN_PROCESS,
+)
+statistics = dg.define_asset_job(
+    "statistics",
+    selection=dg.AssetSelection.assets("convergence_statistics")
+    | dg.AssetSelection.groups(Stage.REPORTING),
+    description="Statistics windows, verdicts, and the views and report that show them.",
+    config=IN_PROCESS,
+)
+checks = dg.define_asset_job(
+    "checks",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Every asset check, over what is in the database now.",
+    config=IN_PROCESS,
+)
+
+JOBS = [whole_graph, learn, replay, statistics, checks]
+
+
+def all_agents(run_key: str | None = None) -> dg.RunRequest:
+    """Return a request for one run that covers every agent."""
+    roster = AGENTS.get_partition_keys()
+    return dg.RunRequest(run_key=run_key, tags=range_tags(roster[0], roster[-1]))

@@ -1,0 +1,63 @@
+"""What every asset shows in the catalogue: its stage, its owner and the columns of the table it stands for.
+
+What belongs here: words and constants about assets. What does not: computing anything.
+"""
+
+from enum import StrEnum
+
+import dagster as dg
+
+OWNERS = ["team:qe-fleet"]
+
+
+class Stage(StrEnum):
+    """Groups of assets, named so that they sort in the order of the flow."""
+
+    EXPERIENCES = "stage_1_experiences"
+    Q_TABLES = "stage_2_q_tables"
+    CONVERGENCE = "stage_3_convergence"
+    REPORTING = "stage_4_reporting"
+
+
+def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadataValue]:
+    """Return a table schema as metadata, from (type, description) by column name."""
+    schema = dg.TableSchema(
+        [dg.TableColumn(name, kind, description) for name, (kind, description) in columns.items()]
+    )
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
+
+
+EXPERIENCE_COLUMNS = table_columns(
+    experience_id=("bigint", "order of the log"),
+    occurred_at=("timestamptz", "when it happened"),
+    agent=("text", "who acted"),
+    episode=("text", "which episode, unique within agent and source"),
+    step=("int", "position in the episode"),
+    state=("bigint", "encoded state before the action"),
+    action=("smallint", "column of the action"),
+    reward=("float8", "points, -100 to 100"),
+    next_state=("bigint", "encoded state after the action"),
+    terminated=("boolean", "the task itself ended here"),
+    truncated=("boolean", "the episode was cut off here"),
+    propensity=("float8", "probability with which the action was chosen"),
+    fingerprint=("text", "contract under which states and actions are encoded"),
+    source=("text", "where it comes from: simulated, recorded, an import or a live agent"),
+)
+Q_VALUE_COLUMNS = table_columns(
+    state=("bigint", "encoded state"),
+    q=("float8[]", "value of each action, points"),
+    visits=("bigint[]", "experiences behind each value"),
+    target_mean=("float8[]", "mean learning target, points"),
+    target_m2=("float8[]", "sum of squared deviations of the targets"),
+    weights=("float8[]", "confidence times visits, whole multiples of 2^-20"),
+)
+STATISTICS_COLUMNS = table_columns(
+    window_index=("int", "0 is the oldest"),
+    episodes=("int", "episodes in the window"),
+    mean_return=("float8", "mean undiscounted return, points"),
+    success_rate=("float8", "share of successful episodes whose outcome is known"),
+    mean_abs_q_change=("float8", "mean change of values relative to the reward scale"),
+    bellman_residual=("float8", "largest residual against the empirical MDP, points"),
+    greedy_churn=("float8", "visit-weighted share of states whose best action changed"),
+    verdict=("text", "insufficient data, learning, converged, diverging or stale"),
+)

@@ -1,0 +1,17 @@
+"""The Dagster project, wired: every stage's definitions, the jobs over them, and their resources.
+
+What belongs here: wiring. What does not: anything a stage can hold itself; a new module of a stage needs no
+mention here unless it brings a sensor or a schedule.
+"""
+
+import dagster as dg
+
+from qe_pipelines import automation, defs
+from qe_pipelines.resources import FleetDatabase, FleetSettings
+
+definitions = dg.Definitions(
+    assets=dg.load_assets_from_package_module(defs),
+    asset_checks=dg.load_asset_checks_from_package_module(defs),
+    jobs=automation.JOBS,
+    resources={"database": FleetDatabase(), "settings": FleetSettings()},
+)

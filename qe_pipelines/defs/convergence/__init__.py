@@ -1,0 +1,1 @@
+"""Whether agents have learned: statistics windows, verdicts and replay."""

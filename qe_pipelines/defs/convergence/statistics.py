@@ -1,0 +1,134 @@
+"""Whether each agent has learned what there is to learn.
+
+What belongs here: the asset `convergence_statistics`. What does not: the figures and the verdict
+(`qe_core.learning`).
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+
+from qe_core.config import Settings
+from qe_core.fleet import AgentContract
+from qe_core.learning.convergence import WindowStatistics
+from qe_core.learning.windows import convergence_windows
+from qe_core.store import EpisodeReturns, StatsWindow, Store
+from qe_pipelines.catalogue import OWNERS, STATISTICS_COLUMNS, Stage
+from qe_pipelines.parameters import DAY_SECONDS, convergence_settings, learning_rate
+from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
+from qe_pipelines.pictures import convergence_picture, learning_curve_picture
+from qe_pipelines.resources import FleetDatabase, FleetSettings
+
+Figures = tuple[EpisodeReturns, list[StatsWindow]]
+
+
+@dg.asset(
+    partitions_def=AGENTS,
+    backfill_policy=ALL_AT_ONCE,
+    deps=["individual_q_table"],
+    group_name=Stage.CONVERGENCE,
+    owners=OWNERS,
+    kinds={"python", "postgres"},
+    metadata=STATISTICS_COLUMNS,
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=26), warn_window=timedelta(hours=3)
+    ),
+)
+async def convergence_statistics(
+    context: dg.AssetExecutionContext, database: FleetDatabase, settings: FleetSettings
+) -> None:
+    """Figures over windows of consecutive episodes, and the verdict on each agent."""
+    values, now = settings.values, datetime.now(UTC)
+    async with database.store() as store:
+        idle = {line.agent: now - line.last_occurred_at for line in await store.experiences.counts()}
+        for contract in selected_contracts(context):
+            episodes, windows = await figures_of(store, contract, values, idle.get(contract.name))
+            is_changed = await store.stats.replace(contract.name, windows)
+            context.add_asset_metadata(_metadata(episodes, windows, is_changed), partition_key=contract.name)
+
+
+async def figures_of(
+    store: Store, contract: AgentContract, settings: Settings, idle: timedelta | None
+) -> Figures:
+    """Return an agent's episodes and its windows as its log determines them, oldest first.
+
+    Args:
+        store: where the log is.
+        contract: whose.
+        settings: thresholds.
+        idle: time since its last experience; whole days count, so that looking again the same day changes
+            nothing.
+
+    Raises:
+        LearningError: an experience does not fit the agent's contract.
+    """
+    episodes = await store.experiences.episode_returns(contract.name, contract.fingerprint)
+    log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
+    ends = log.episode_ends()
+    ended = np.flatnonzero(episodes.is_finished)[: len(ends)]
+    windows = convergence_windows(
+        log,
+        contract.state_count,
+        contract.action_count,
+        episode_ends=ends[: len(ended)],
+        success=episodes.success[ended],
+        exploration_rate=episodes.exploration_rate[ended],
+        discount=contract.discount_or(settings.learning.discount),
+        learning_rate=learning_rate(settings),
+        settings=convergence_settings(settings),
+        idle_seconds=None if idle is None else idle.days * DAY_SECONDS,
+    )
+    return episodes, _numbered(windows, episodes.first_experience_id[ended], episodes.last_experience_id[ended])
+
+
+def _numbered(
+    windows: list[WindowStatistics],
+    first: np.ndarray[tuple[int], np.dtype[np.int64]],
+    last: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> list[StatsWindow]:
+    """Return the windows as they are stored, each with the numbers of the experiences its episodes span."""
+    stored, begin = [], 0
+    for window in windows:
+        span = slice(begin, begin + window.episodes)
+        begin = span.stop
+        stored.append(
+            StatsWindow(
+                window_index=window.window_index,
+                first_experience_id=int(first[span].min()),
+                last_experience_id=int(last[span].max()),
+                episodes=window.episodes,
+                experiences=window.experiences,
+                mean_return=window.mean_return,
+                reward_mean=window.reward_mean,
+                reward_sd=window.reward_sd,
+                success_rate=window.success_rate,
+                exploration_rate=window.exploration_rate,
+                mean_abs_q_change=window.mean_abs_q_change,
+                bellman_residual=window.bellman_residual,
+                greedy_churn=window.greedy_churn,
+                states_visited=window.states_visited,
+                verdict=window.verdict.value,
+                reason=window.reason,
+            )
+        )
+    return stored
+
+
+def _metadata(
+    episodes: EpisodeReturns, windows: list[StatsWindow], is_changed: bool
+) -> dict[str, dg.MetadataValue]:
+    shown: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(len(windows)),
+        "episodes": dg.MetadataValue.int(len(episodes)),
+        "changed": dg.MetadataValue.bool(is_changed),
+        "read on in": dg.MetadataValue.asset(dg.AssetKey("fleet_report")),
+    }
+    if len(episodes):
+        shown["learning curve"] = learning_curve_picture(episodes)
+    if windows:
+        shown["verdict"] = dg.MetadataValue.text(windows[-1].verdict)
+        shown["reason"] = dg.MetadataValue.text(windows[-1].reason or "none given")
+        shown["mean return"] = dg.MetadataValue.float(windows[-1].mean_return)
+        shown["convergence"] = convergence_picture(windows)
+    return shown

@@ -1,0 +1,1 @@
+"""Keeping the graph itself in order."""

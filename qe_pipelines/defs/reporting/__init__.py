@@ -1,0 +1,1 @@
+"""What people read: views, and a report of the fleet."""

@@ -1,0 +1,66 @@
+"""The views people, dashboards and the catalogue read, made and tested by dbt.
+
+What belongs here: dbt's models as assets and its tests as asset checks. What does not: SQL, which is in the
+dbt project, and preparing its manifest (`qe_pipelines.manifest`).
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+
+from qe_pipelines.catalogue import OWNERS, Stage
+from qe_pipelines.manifest import DBT, PARTIAL_PARSE, PROJECT, dbt_cache, dbt_environment, prepared_manifest
+from qe_pipelines.resources import FleetDatabase
+
+SOURCES = {
+    "learning_experiences": dg.AssetKey("experiences"),
+    "q_tables": dg.AssetKey("fleet_q_table"),
+    "q_values": dg.AssetKey("fleet_q_table"),
+    "learning_stats": dg.AssetKey("convergence_statistics"),
+}
+"""Which asset fills each table the views read; the last one to do so where there are several."""
+
+
+class ViewTranslator(DagsterDbtTranslator):
+    """Names dbt's views and their sources as the rest of the graph does."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Return the key of a view, or of the asset that fills a source."""
+        if dbt_resource_props["resource_type"] == "source":
+            return SOURCES[dbt_resource_props["name"]]
+        return dg.AssetKey(["views", dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for all
+        """Return the last stage's group."""
+        return Stage.REPORTING
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - the same for all
+        """Return the graph's owners."""
+        return OWNERS
+
+
+@dbt_assets(
+    manifest=prepared_manifest(),
+    dagster_dbt_translator=ViewTranslator(
+        settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+    ),
+    name="views",
+)
+def views(context: dg.AssetExecutionContext, database: FleetDatabase) -> Iterator[Any]:
+    """Create the selected views and run their tests, each in a directory of its own that goes away again."""
+    cache = dbt_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ.update(dbt_environment(database.resolved_url))
+    dbt = DbtCliResource(project_dir=PROJECT, profiles_dir=PROJECT, dbt_executable=DBT)
+    with TemporaryDirectory(dir=cache) as target:
+        kept = cache / PARTIAL_PARSE
+        if kept.exists():
+            shutil.copy(kept, target)
+        yield from dbt.cli(["build"], context=context, target_path=Path(target)).stream()
+        (Path(target) / PARTIAL_PARSE).replace(kept)

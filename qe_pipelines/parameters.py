@@ -1,0 +1,72 @@
+"""The settings in the learning core's own words.
+
+What belongs here: one function for each group of parameters. What does not: reading settings, and defaults.
+"""
+
+from typing import assert_never
+
+from qe_core.config import Settings
+from qe_core.fleet.rewards import REWARD_LIMIT
+from qe_core.learning.convergence import ConvergenceSettings
+from qe_core.learning.q_table import ConfidenceSettings
+from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
+from qe_core.learning.updates import LearningRate
+
+DAY_SECONDS = 86_400.0
+
+
+def confidence_settings(settings: Settings) -> ConfidenceSettings:
+    """Return what is assumed about values and noise before any evidence."""
+    learning = settings.learning
+    return ConfidenceSettings(
+        learning.prior_variance_points2, learning.noise_variance_points2, learning.noise_weight_targets
+    )
+
+
+def learning_rate(settings: Settings) -> LearningRate:
+    """Return how step sizes follow from visits."""
+    learning = settings.learning
+    match learning.learning_rate_schedule:
+        case "visits":
+            return LearningRate(
+                learning.learning_rate_initial, learning.learning_rate_min, learning.learning_rate_exponent
+            )
+        case "constant":
+            return LearningRate.constant(learning.learning_rate_constant)
+        case _:
+            assert_never(learning.learning_rate_schedule)
+
+
+def convergence_settings(settings: Settings) -> ConvergenceSettings:
+    """Return when an agent counts as converged."""
+    rules = settings.convergence
+    return ConvergenceSettings(
+        window_episodes=rules.window_episodes,
+        window_count=rules.window_count,
+        reward_scale=REWARD_LIMIT,
+        max_mean_abs_q_change=rules.max_mean_abs_q_change,
+        max_reward_sd_points=rules.max_reward_sd_points,
+        min_success_rate=rules.min_success_rate,
+        max_exploration_rate=rules.max_exploration_rate,
+        max_bellman_residual_points=rules.max_bellman_residual_points,
+        max_greedy_churn=rules.max_greedy_churn,
+        min_pair_visits=rules.min_pair_visits,
+        stale_after_seconds=rules.stale_after_days * DAY_SECONDS,
+    )
+
+
+def buffer_settings(settings: Settings) -> BufferSettings:
+    """Return how many transitions replay keeps and how it samples them."""
+    replay = settings.replay
+    return BufferSettings(
+        replay.capacity_transitions,
+        SamplingStrategy(replay.strategy),
+        replay.priority_exponent,
+        replay.importance_sampling_exponent,
+        replay.importance_sampling_increment,
+    )
+
+
+def value_limit(discount: float) -> float:
+    """Return the largest |q| there can be, points: rewards are bounded, and so is their discounted sum."""
+    return REWARD_LIMIT / (1.0 - discount)

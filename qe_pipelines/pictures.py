@@ -1,0 +1,81 @@
+"""Pictures for the catalogue: small PNG plots that Dagster shows beside an asset.
+
+What belongs here: drawing arrays and wrapping the result as metadata. What does not: loading or computing
+what is drawn.
+"""
+
+import base64
+from collections.abc import Callable
+from io import BytesIO
+
+import dagster as dg
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from qe_core.learning.q_table import QTable
+from qe_core.store import EpisodeReturns, StatsWindow
+
+INK = "#1f4e79"
+PALE = "#9dc3e6"
+SMOOTHING_EPISODES = 50
+"""Episodes in the moving mean of a learning curve."""
+
+
+def learning_curve_picture(returns: EpisodeReturns) -> dg.MarkdownMetadataValue:
+    """Return a plot of every episode's return, points, under the mean of the last 50."""
+
+    def draw(axes: Axes) -> None:
+        episode = np.arange(1, len(returns) + 1)
+        axes.plot(episode, returns.total_reward, ".", color=PALE, markersize=2)
+        axes.plot(episode, moving_mean(returns.total_reward, SMOOTHING_EPISODES), color=INK, linewidth=1.5)
+        axes.set(xlabel="episode", ylabel="return, points", title="Learning curve")
+
+    return _picture("learning curve", draw)
+
+
+def q_value_picture(table: QTable) -> dg.MarkdownMetadataValue:
+    """Return a histogram of the values of all visited pairs, points."""
+
+    def draw(axes: Axes) -> None:
+        axes.hist(table.q[table.visits > 0], bins=40, color=INK)
+        axes.set(xlabel="Q-value, points", ylabel="visited pairs", title="Q-values")
+
+    return _picture("Q-value histogram", draw)
+
+
+def convergence_picture(windows: list[StatsWindow]) -> dg.MarkdownMetadataValue:
+    """Return a plot of value change and greedy churn by window, both without unit."""
+
+    def draw(axes: Axes) -> None:
+        index = [window.window_index for window in windows]
+        for label, colour, values in (
+            ("mean |change of q|", INK, [window.mean_abs_q_change for window in windows]),
+            ("greedy churn", PALE, [window.greedy_churn for window in windows]),
+        ):
+            axes.plot(index, [np.nan if value is None else value for value in values], color=colour, label=label)
+        axes.set(xlabel="window", title="Convergence")
+        axes.legend(frameon=False, fontsize=7)
+
+    return _picture("convergence", draw)
+
+
+def moving_mean(values: np.ndarray[tuple[int], np.dtype[np.float64]], span: int) -> list[float]:
+    """Return for each position the mean of it and up to ``span`` - 1 values before it."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(total))
+    start = np.maximum(stop - span, 0)
+    return [float(mean) for mean in (total[stop] - total[start]) / (stop - start)]
+
+
+def _picture(alternative: str, draw: Callable[[Axes], None]) -> dg.MarkdownMetadataValue:
+    figure = Figure(figsize=(4.5, 2.4), dpi=80, layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(labelsize=7)
+    draw(axes)
+    axes.title.set_fontsize(9)
+    image = BytesIO()
+    FigureCanvasAgg(figure).print_png(image)
+    encoded = base64.b64encode(image.getvalue()).decode("ascii")
+    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")

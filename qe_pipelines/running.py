@@ -1,0 +1,112 @@
+"""Running a job of the graph in this process, against the real instance, and telling how far it is.
+
+What belongs here: finding Dagster's home, executing, turning events into messages (one JSON object a line on
+standard output; whatever else wants to print goes to standard error). What does not: what is run
+(`materialize`, `checks`).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+from uuid import uuid4
+
+import dagster as dg
+
+from qe_core.store.server import database_url
+from qe_pipelines.home import default_home, prepare_dagster_home
+
+Say = Callable[[Mapping[str, Any]], None]
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that keeps the events out of the terminal; the instance has them all."""
+
+
+@contextmanager
+def messages_on_stdout() -> Iterator[Say]:
+    """Yield what writes a message; everything else written to standard output goes to standard error.
+
+    dbt, and whatever else prints by itself, must not get between the messages.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "w", encoding="utf-8") as stream:
+        yield lambda message: _write(stream, message)
+        sys.stdout.flush()
+        os.dup2(stream.fileno(), 1)
+
+
+def _write(stream: TextIO, message: Mapping[str, Any]) -> None:
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
+@contextmanager
+def project_instance() -> Iterator[dg.DagsterInstance]:
+    """Yield the instance of this project's Dagster home, whose home is prepared first."""
+    home = prepare_dagster_home(default_home().expanduser().resolve(), database_url())
+    os.environ["DAGSTER_HOME"] = str(home)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_job(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    say: Say,
+    tags: Mapping[str, str] | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Return the result of a run in this process, telling about it while it goes on.
+
+    Told are ``{"step", "done", "total"}`` when a step ends well, ``{"doing"}`` for each agent within a step, and
+    ``{"step", "error"}`` when one fails.
+
+    Args:
+        job: what to run.
+        instance: where the run is recorded.
+        say: told the messages.
+        tags: tags of the run, for example the agents it covers.
+        assets: only these of the job's assets; None for all.
+    """
+    run_id = str(uuid4())
+    progress = _Progress(say)
+    instance.add_event_listener(run_id, progress.hear)
+    return job.execute_in_process(
+        run_config=QUIET,
+        instance=instance,
+        tags=dict(tags or {}),
+        asset_selection=assets,
+        run_id=run_id,
+        raise_on_error=False,
+    )
+
+
+class _Progress:
+    """Turns the events of one run into messages."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.done = 0
+        self.total: int | None = None
+
+    def hear(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None:
+            self.say({"doing": entry.user_message, "step": entry.step_key})
+            return
+        match event.event_type:
+            case dg.DagsterEventType.STEP_SUCCESS:
+                self.done += 1
+                self.say({"step": event.step_key, "done": self.done, "total": self.total})
+            case dg.DagsterEventType.STEP_FAILURE:
+                error = event.step_failure_data.error
+                cause = error.cause if error and error.cause else error
+                self.say({"step": event.step_key, "error": cause.message.strip() if cause else "failed"})
+            case dg.DagsterEventType.RUN_FAILURE if event.step_key is None and event.message:
+                self.say({"failed": event.message})
+            case _:
+                pass
