@@ -55,7 +55,7 @@ REQUIREMENTS_VALIDATOR = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "real defects of the text are named, sound sentences are left alone"),
+    success=SuccessRule(25.0, "real defects of the text are named, sound sentences are left alone"),
     baseline_action=RequirementsAction.READABILITY,
 )
 
