@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
 from qe_core.learning.affine_updates import AffineUpdates
-from qe_core.learning.arrays import require_range
 from qe_core.learning.q_table import QTable
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
@@ -27,6 +26,7 @@ from qe_core.store.records import (
     HierarchicalRows,
     IntArray,
     Level,
+    LevelRows,
     PublishResult,
     Rebuild,
     Source,
@@ -35,6 +35,7 @@ from qe_core.store.records import (
     TableSummary,
 )
 from qe_core.store.statements import STATEMENTS
+from qe_core.store.table_handles import checked_states, handle_of, matching_handle, stale
 from qe_core.store.table_rows import TableRows, affected_count, read_rows, write_rows
 
 PUBLISH_ATTEMPTS = 8
@@ -78,7 +79,7 @@ class QTableStore:
                 await connection.execute(STATEMENTS["lock_table_name"], level, name)
                 found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
                 if found is not None and found["fingerprint"] == fingerprint:
-                    return _matching_handle(level, name, found, state_count, names)
+                    return matching_handle(level, name, found, state_count, names)
                 if found is not None:
                     await connection.execute(STATEMENTS["retire_table"], found["q_table_id"])
                 created = await connection.fetchrow(
@@ -110,7 +111,7 @@ class QTableStore:
             found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
             if found is None:
                 raise StoreError(f"there is no {level} table {name} yet; register it first with ensure()")
-            handle = _handle(level, name, found)
+            handle = handle_of(level, name, found)
             if handle.fingerprint != fingerprint:
                 raise FingerprintMismatchError(
                     f"the {level} table {name} was learned under contract {handle.fingerprint}, "
@@ -210,7 +211,7 @@ class QTableStore:
         """
         found = await self._database.fetch("raise_table_epoch", handle.q_table_id)
         if not found:
-            raise _stale(handle)
+            raise stale(handle)
         return TableHandle(
             *(handle.q_table_id, handle.level, handle.name, handle.fingerprint),
             *(handle.state_count, handle.action_names, found[0]["epoch"], handle.version),
@@ -238,7 +239,7 @@ class QTableStore:
             LearningError: an update lies outside the table.
             ExperienceRejectedError: an experience breaks a rule of the log, or only part of them is new.
         """
-        states = _checked_states(handle, updates)
+        states = checked_states(handle, updates)
         arriving = None if experiences is None else await self._experiences.prepare(experiences)
 
         async def flush() -> int:
@@ -277,23 +278,13 @@ class QTableStore:
             action_count: columns A of the individual table.
             approach_count: columns K of category and fleet tables.
         """
-        asked = {"individual": states, "category": category_states, "fleet": fleet_states}
-        found = await self._database.fetch(
-            "look_up_states", agent, category, *(np.unique(of).tolist() for of in asked.values())
+        asked = (np.unique(of).tolist() for of in (states, category_states, fleet_states))
+        found = await self._database.fetch("look_up_states", agent, category, *asked)
+        return HierarchicalRows(
+            individual=_levelled(found, "individual", states, action_count),
+            category=_levelled(found, "category", category_states, approach_count),
+            fleet=_levelled(found, "fleet", fleet_states, approach_count),
         )
-        filled: dict[str, FloatArray] = {}
-        for level, wanted in asked.items():
-            width = action_count if level == "individual" else approach_count
-            rows = {row["state"]: row for row in found if row["level"] == level}
-            for column in ("q", "visits", "weights"):
-                values = np.zeros((len(wanted), width))
-                for position, state in enumerate(wanted.tolist()):
-                    if state in rows:
-                        values[position] = rows[state][column]
-                filled[f"{level}_{column}"] = values
-        visits = {name: values.astype(np.int64) for name, values in filled.items() if name.endswith("visits")}
-        del filled["individual_weights"]
-        return HierarchicalRows(**{**filled, **visits})  # type: ignore[arg-type]
 
     async def _is_repeated(self, connection: Connection, arriving: pa.Table) -> bool:
         """Append a flush's experiences, or tell that the log has every one of them already."""
@@ -301,9 +292,9 @@ class QTableStore:
         known = int(arriving.num_rows) - appended
         if appended and known:
             raise ExperienceRejectedError(
-                f"{known} of {arriving.num_rows} experiences are in the log already: a flush is repeated "
-                "whole "
-                "or not at all. Nothing was stored; give new steps numbers of their own"
+                f"{known} of {arriving.num_rows} experiences are in the log already: "
+                "a flush is repeated whole or not at all. Nothing was stored; give new steps numbers "
+                "of their own"
             )
         self._database.counter.add(experiences_appended=appended, experiences_repeated=known)
         return known > 0
@@ -313,43 +304,15 @@ class QTableStore:
         found = await connection.fetchrow(STATEMENTS["lock_table"], handle.q_table_id)
         if found is None or not found["is_current"] or found["epoch"] != handle.epoch:
             self._database.counter.add(refused_epochs=1)
-            raise _stale(handle)
+            raise stale(handle)
         return int(found["version"])
 
 
-def _handle(level: Level, name: str, found: asyncpg.Record) -> TableHandle:
-    return TableHandle(
-        *(found["q_table_id"], level, name, found["fingerprint"], found["state_count"]),
-        *(tuple(found["action_names"]), found["epoch"], found["version"]),
-    )
-
-
-def _matching_handle(
-    level: Level, name: str, found: asyncpg.Record, state_count: int, names: tuple[str, ...]
-) -> TableHandle:
-    handle = _handle(level, name, found)
-    if (handle.state_count, handle.action_names) != (state_count, names):
-        raise FingerprintMismatchError(
-            f"the {level} table {name} is registered under contract {handle.fingerprint} with "
-            f"{handle.state_count} states and actions {', '.join(handle.action_names)}, not {state_count} "
-            f"and {', '.join(names)}; "
-            "a changed contract needs a new fingerprint"
-        )
-    return handle
-
-
-def _checked_states(handle: TableHandle, updates: AffineUpdates) -> IntArray:
-    """Return the distinct states of updates that fit the table and name no pair twice."""
-    require_range("state", updates.state, handle.state_count)
-    require_range("action", updates.action, handle.action_count)
-    pairs = updates.state * handle.action_count + updates.action
-    if len(np.unique(pairs)) != len(pairs):
-        raise StoreError("a (state, action) pair occurs twice in the updates; compose them into one first")
-    return np.unique(updates.state)
-
-
-def _stale(handle: TableHandle) -> StaleEpochError:
-    return StaleEpochError(
-        f"the {handle.level} table {handle.name} was restored or replaced after epoch {handle.epoch}; this "
-        "write was refused whole. Take a new handle with ensure(), load the table and decide afresh"
-    )
+def _levelled(found: list[asyncpg.Record], level: Level, states: IntArray, width: int) -> LevelRows:
+    """Return one level's rows in the order of ``states``, zero where it has none."""
+    rows = {row["state"]: row for row in found if row["level"] == level}
+    q, visits, weights = (np.zeros((len(states), width)) for _ in range(3))
+    for position, state in enumerate(states.tolist()):
+        if (row := rows.get(state)) is not None:
+            q[position], visits[position], weights[position] = row["q"], row["visits"], row["weights"]
+    return LevelRows(q, visits.astype(np.int64), weights)

@@ -146,30 +146,33 @@ class TableSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelRows:
+    """What one level knows about some states; rows nobody has learned are zero.
+
+    Attributes:
+        q: values in points, shape (N, columns).
+        visits: shape (N, columns).
+        weights: confidence x visits at the last publication, shape (N, columns).
+    """
+
+    q: FloatArray
+    visits: IntArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class HierarchicalRows:
     """What all three levels know about some states of one agent, aligned with the states asked for.
 
-    Rows nobody has learned are zero. A columns are the agent's actions, K columns the approaches.
-
     Attributes:
-        individual_q: shape (N, A).
-        individual_visits: shape (N, A).
-        category_q: shape (N, K).
-        category_visits: shape (N, K).
-        category_weights: shape (N, K).
-        fleet_q: shape (N, K).
-        fleet_visits: shape (N, K).
-        fleet_weights: shape (N, K).
+        individual: one column per action of the agent.
+        category: one column per approach.
+        fleet: one column per approach.
     """
 
-    individual_q: FloatArray
-    individual_visits: IntArray
-    category_q: FloatArray
-    category_visits: IntArray
-    category_weights: FloatArray
-    fleet_q: FloatArray
-    fleet_visits: IntArray
-    fleet_weights: FloatArray
+    individual: LevelRows
+    category: LevelRows
+    fleet: LevelRows
 
 
 @dataclass(frozen=True, slots=True)
