@@ -157,8 +157,8 @@ class _Builder:
         return frequency if known == 0 else np.eye(len(frequency))[known]
 
     def results(self, digits: tuple[int, ...], action: int, step: Step, score: float) -> Float64Array:
-        """Return the normalised result for each finding, in [-1, 1]; a look or a move has none."""
-        if step.looks > 0 or step.moves_on:
+        """Return the normalised result for each finding, in [-1, 1]; a look or mere moving on has none."""
+        if step.looks > 0 or (step.moves_on and not step.fits):
             return np.zeros(len(self.drawn.result))
         result = np.clip(self.drawn.result[:, action] + score, -1.0, 1.0)
         progress = self.declaration.progress

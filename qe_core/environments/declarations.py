@@ -36,7 +36,8 @@ class Step:
         looks: the chance that a hidden finding becomes known, in [0, 1]; above 0 makes the step a look.
         settles: the chance that a result of 1 deals with the finding, so that the next one is hidden again.
         ends: whether the episode is over afterwards, as after a verdict.
-        moves_on: whether the work goes on with another task under the same budget.
+        moves_on: whether the work goes on with another task under the same budget, as after each of a series
+            of verdicts; without ``fits`` it is mere moving on and has no result.
         gains: the reward terms a good result counts for; all that measure a result where left empty.
         losses: the same for a bad result.
     """

@@ -119,7 +119,7 @@ COVERAGE_ANALYZER = AgentContract(
 
 
 class GateState(CoreTestingContext):
-    """What is known of the build: evidence so far, findings of static analysis, patience left."""
+    """What is known of the build at hand: evidence, static findings, time left for the series of builds."""
 
     evidence: Annotated[str, Labels("missing", "clean", "doubtful", "damning")]
     findings: Annotated[
@@ -167,8 +167,8 @@ QUALITY_GATE = AgentContract(
         quality_improvement=0.05,
         pattern_reuse=0.05,
     ),
-    horizon=8,
-    success=SuccessRule(15.0, "the right verdict without wearing out those who wait for it"),
+    horizon=10,
+    success=SuccessRule(40.0, "right verdicts over a series of builds, without wearing out those who wait"),
     baseline_action=GateAction.WARN,
     similarity_group="coverage-analysis",
 )

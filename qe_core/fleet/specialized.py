@@ -14,7 +14,7 @@ from qe_core.fleet.vocabulary import Approach, Budget, Category, SpecializedCont
 
 
 class ReleaseState(SpecializedContext):
-    """What is known of the release: the evidence so far, time left before the window closes."""
+    """What is known of the candidate at hand: evidence, time left before the release window closes."""
 
     evidence: Annotated[str, Labels("missing", "clean", "doubtful", "damning")]
     budget: Budget
@@ -57,8 +57,8 @@ DEPLOYMENT_READINESS = AgentContract(
         quality_improvement=0.05,
         pattern_reuse=0.05,
     ),
-    horizon=8,
-    success=SuccessRule(15.0, "sound releases go out, defective ones do not"),
+    horizon=10,
+    success=SuccessRule(30.0, "sound candidates go out, defective ones do not, while the window is open"),
     baseline_action=ReleaseAction.CANARY,
 )
 

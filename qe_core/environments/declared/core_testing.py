@@ -91,13 +91,13 @@ WORLDS: tuple[WorldDeclaration, ...] = (
         steps={
             "pass": Step(
                 cost=0.4,
-                ends=True,
+                moves_on=True,
                 effect=-0.95,
                 fits={"clean": 0.95, "doubtful": -0.35},
                 gains=("needless_blocks", "quality_improvement"),
                 losses=("escaped_defects",),
             ),
-            "warn": Step(cost=0.7, ends=True, effect=-0.20, fits={"doubtful": 0.35, "clean": 0.10}),
+            "warn": Step(cost=0.7, moves_on=True, effect=-0.20, fits={"doubtful": 0.35, "clean": 0.10}),
             "smoke-run": Step(cost=1.05, looks=0.40),
             "full-run": Step(cost=1.20, looks=0.90, pays={"size=large": -0.30}),
             "compare-history": Step(
@@ -105,7 +105,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             ),
             "block": Step(
                 cost=0.5,
-                ends=True,
+                moves_on=True,
                 effect=-0.80,
                 fits={"damning": 0.95, "doubtful": 0.15},
                 gains=("escaped_defects", "quality_improvement"),

@@ -23,7 +23,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
         steps={
             "ship": Step(
                 cost=0.4,
-                ends=True,
+                moves_on=True,
                 effect=-0.95,
                 fits={"clean": 0.95, "doubtful": -0.40},
                 pays={"blast_radius=wide": -0.10},
@@ -32,7 +32,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             ),
             "canary": Step(
                 cost=0.8,
-                ends=True,
+                moves_on=True,
                 effect=-0.25,
                 fits={"clean": 0.30, "doubtful": 0.35},
                 pays={"environment=production": 0.10},
@@ -44,7 +44,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             ),
             "hold": Step(
                 cost=0.5,
-                ends=True,
+                moves_on=True,
                 effect=-0.80,
                 fits={"damning": 0.95, "doubtful": 0.15},
                 gains=("escaped_defects", "quality_improvement"),
