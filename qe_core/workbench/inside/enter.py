@@ -1,0 +1,212 @@
+"""The door of the sandbox: isolates itself as far as the kernel allows, then becomes the given command.
+
+Belongs here: namespaces, privileges, resource limits, the deadline and the final sweep. Does not belong here:
+what the command does, and which limits it gets; `qe_core.workbench.sandbox` decides that. Run as a script by
+a plain interpreter; it imports nothing but the standard library.
+
+Three processes: this one waits; its child is process 1 of a new process namespace, holds the wall-clock
+deadline and reports; the grandchild drops every privilege and executes the command. When process 1 ends, the
+kernel kills whatever the command left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_NEW_USER, _NEW_MOUNTS, _NEW_IPC, _NEW_NETWORK, _NEW_PROCESSES = (
+    0x10000000,
+    0x00020000,
+    0x08000000,
+    0x40000000,
+    0x20000000,
+)
+_MOUNT_BIND, _MOUNT_RECURSIVE, _MOUNT_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+_SET_NO_NEW_PRIVILEGES, _SET_PARENT_DEATH_SIGNAL = 38, 1
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_LANDLOCK_VERSION = 1
+_LANDLOCK_WRITES = 0b1_1111_1111_0010
+"""Write-file and every make/remove right of Landlock's first version (bit 0 executes, 2 and 3 read)."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(function: str, *arguments: Any) -> bool:
+    return bool(getattr(_libc, function)(*arguments) == 0)
+
+
+def isolate() -> list[str]:
+    """What could be isolated: a subset of network, processes, mounts, user; tries the most first."""
+    uid, gid = os.getuid(), os.getgid()
+    full = _NEW_NETWORK | _NEW_PROCESSES | _NEW_MOUNTS | _NEW_IPC
+    user = 0 if uid == 0 else _NEW_USER
+    for flags, names in (
+        (full | user, ["network", "processes", "mounts"]),
+        (_NEW_NETWORK | user, ["network"]),
+    ):
+        if not _call("unshare", flags):
+            continue
+        if user:
+            Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
+            names = [*names, "user"]
+        if flags & _NEW_MOUNTS:
+            _call("mount", None, b"/", None, _MOUNT_PRIVATE | _MOUNT_RECURSIVE, None)
+        return names
+    return []
+
+
+def reveal(paths: list[str]) -> None:
+    """Put an empty directory over each private one above the given paths, in which only they are to be seen.
+
+    An interpreter installed in the home directory of root is out of reach for an unprivileged user otherwise,
+    and whatever else lies there is hidden by this. Needs the privileges of root and a mount namespace.
+    """
+    covers: dict[str, list[tuple[str, int]]] = {}
+    for path in map(os.path.realpath, paths):
+        for above in reversed(Path(path).parents):
+            if not above.stat().st_mode & 0o001:
+                descriptor = os.open(path, os.O_PATH)
+                covers.setdefault(str(above), []).append((path, descriptor))
+                break
+    for above_name, hidden in covers.items():
+        _call("mount", b"tmpfs", above_name.encode(), b"tmpfs", 0, b"mode=755")
+        for path, descriptor in hidden:
+            os.makedirs(path, exist_ok=True)
+            _call("mount", f"/proc/self/fd/{descriptor}".encode(), path.encode(), None, _MOUNT_BIND, None)
+            os.close(descriptor)
+
+
+class _RulesetAttributes(ctypes.Structure):
+    _fields_ = (("handled_access_fs", ctypes.c_uint64),)
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def restrict_writes(allowed: list[str]) -> bool:
+    """Whether the kernel (Landlock, Linux 5.13+) now refuses writing but beneath the allowed paths."""
+    attributes = _RulesetAttributes(_LANDLOCK_WRITES)
+    ruleset = _libc.syscall(_LANDLOCK_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes), 0)
+    if ruleset < 0:
+        return False
+    for path in allowed:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rights = _LANDLOCK_WRITES if os.path.isdir(path) else 0b10
+        rule = _PathBeneath(rights, descriptor)
+        _libc.syscall(_LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), 0)
+        os.close(descriptor)
+    restricted = _libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0
+    os.close(ruleset)
+    return bool(restricted)
+
+
+def _limit(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def become(spec: dict[str, Any], isolation: list[str]) -> None:
+    """Drop privileges, take on the limits and execute the command; never returns."""
+    os.setpgid(0, 0)
+    os.chdir(spec["cwd"])
+    if spec["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(spec["uid"], spec["uid"], spec["uid"])
+        os.setresuid(spec["uid"], spec["uid"], spec["uid"])
+    _call("prctl", _SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    restrict_writes([spec["cwd"], "/dev/null"])
+    for what, value in spec["limits"].items():
+        _limit(getattr(resource, what), value)
+    seconds = spec["cpu_seconds"]
+    _limit(resource.RLIMIT_CPU, math.ceil(seconds) + 1)
+    environment = {**spec["env"], "QE_SANDBOX": " ".join(isolation)}
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    os.execve(spec["argv"][0], spec["argv"], environment)  # noqa: S606 (a shell is the last thing wanted)
+
+
+def supervise(spec: dict[str, Any], isolation: list[str]) -> dict[str, Any]:
+    """Run the command to its end or its wall-clock deadline; what became of it, with nothing left running."""
+    ready, done = os.pipe()
+    target = os.fork()
+    if target == 0:
+        os.close(ready)
+        try:
+            become(spec, isolation)
+        except BaseException as error:
+            os.write(done, f"{type(error).__name__}: {error}".encode())
+        os._exit(127)
+    os.close(done)
+    expired = False
+
+    def sweep(*_: int | FrameType | None) -> None:
+        nonlocal expired
+        expired = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(target, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(target, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, sweep)
+    signal.setitimer(signal.ITIMER_REAL, spec["wall_seconds"])
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status, usage = os.wait4(-1, 0)
+            if pid == target:
+                break
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(target, signal.SIGKILL)
+    refusal = os.read(ready, 4096).decode(errors="replace")
+    return {
+        "isolation": isolation,
+        "exit_code": os.waitstatus_to_exitcode(status),
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_kilobytes": usage.ru_maxrss,
+        "expired": expired,
+        "refusal": refusal,
+    }
+
+
+def main() -> None:
+    """Read the specification from standard input, run it, write what became of it to standard output."""
+    _call("prctl", _SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    spec = json.load(sys.stdin)
+    report = os.dup(1)
+    os.set_inheritable(report, False)
+    null = os.open(os.devnull, os.O_RDWR)
+    output = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    isolation = isolate()
+    if _libc.syscall(_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION) > 0:
+        isolation.append("writes")
+    if spec["uid"] is not None and "mounts" in isolation:
+        reveal(spec["visible"])
+    first = os.fork()
+    if first == 0:
+        _call("prctl", _SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if "processes" in isolation:
+            _call("mount", b"proc", b"/proc", b"proc", 0, None)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        outcome = supervise(spec, isolation)
+        os.write(report, json.dumps(outcome).encode())
+        os._exit(0)
+    os.waitpid(first, 0)
+
+
+if __name__ == "__main__":
+    main()

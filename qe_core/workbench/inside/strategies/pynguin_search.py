@@ -1,0 +1,70 @@
+"""Strategies `dynamosa` and `mio`: pynguin's search algorithms.
+
+Belongs here: setting pynguin up and emitting a test whenever its archive covers a new goal. Does not belong
+here: pynguin's own assertions, minimising and export, which start after the search and are not what is
+compared; the oracle is the snapshot every generated test gets.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import pynguin.configuration as config
+from pynguin import generator
+from pynguin.ga.algorithms.archive import CoverageArchive, MIOArchive
+from pynguin.utils.naming import get_module_alias
+
+from ..emission import Emitter
+
+_ENDLESS_SECONDS = 3600
+"""Pynguin's own limit is wall-clock time; the sandbox's CPU limit ends the search instead."""
+
+
+def _configuration(spec: dict[str, Any]) -> config.Configuration:
+    directory = tempfile.gettempdir()
+    configuration = config.Configuration(
+        project_path=spec["sources"][0],
+        module_name=spec["module"],
+        test_case_output=config.TestCaseOutputConfiguration(output_path=directory),
+        algorithm=config.Algorithm.DYNAMOSA if spec["strategy"] == "dynamosa" else config.Algorithm.MIO,
+        use_master_worker=False,
+        subprocess=False,
+        subprocess_if_recommended=False,
+    )
+    configuration.seeding.seed = spec["seed"]
+    configuration.stopping.maximum_search_time = _ENDLESS_SECONDS
+    configuration.stopping.maximum_memory = -1
+    configuration.statistics_output.report_dir = directory
+    configuration.statistics_output.statistics_backend = config.StatisticsBackend.NONE
+    return configuration
+
+
+def run(spec: dict[str, Any]) -> None:
+    """Search until all goals are covered or the sandbox ends it."""
+    generator.set_configuration(_configuration(spec))
+    prepared = generator._setup_and_check()
+    if prepared is None:
+        raise SystemExit("pynguin cannot set this module up")
+    algorithm = generator._instantiate_test_generation_strategy(*prepared)
+    emitter = Emitter(spec["tests"])
+    alias = get_module_alias(spec["module"])
+    header = f"import {spec['module']} as {alias}\nglobals().update(vars({alias}))\n"
+    archive = algorithm.archive
+    seen: set[str] = set()
+
+    def emit(goal: Any) -> None:
+        match archive:
+            case MIOArchive():
+                solution = archive._archive[goal].get_best_solution_if_any()
+            case CoverageArchive():
+                solution = archive.get_covering_solution(goal)
+            case _:
+                raise TypeError(f"unexpected archive {type(archive).__name__}")
+        code = solution.test_case.to_code() if solution is not None else ""
+        if code and code not in seen:
+            seen.add(code)
+            emitter.emit("snapshot", header + code)
+
+    archive.add_on_target_covered(emit)
+    algorithm.generate_tests()
