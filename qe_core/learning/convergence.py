@@ -35,14 +35,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConvergenceSettings:
-    """Thresholds; figures "in points" are for rewards on a scale of ``reward_scale``.
+    """Thresholds. Figures hold on average over the judged windows, or at their end where they accumulate.
 
     Attributes:
         window_episodes: episodes per window, ≥ 2.
         maximum_windows: longer logs get longer windows instead of more of them, ≥ ``window_count``.
-        window_count: windows over which every criterion must hold, ≥ 2.
-        reward_scale: size of a large reward in points.
-        max_mean_abs_q_change: mean |change of q| per update over the reward scale.
+        window_count: the newest windows, which are judged together, ≥ 2.
+        reward_scale: width of the range of rewards, which lie in [−100, 100] points.
+        max_mean_abs_q_change: |change of q| per experience over the reward scale.
         max_reward_sd_points: spread of window means of the return that is always accepted.
         min_success_rate: share of successful episodes, in [0, 1].
         max_exploration_rate: in [0, 1].
@@ -55,16 +55,16 @@ class ConvergenceSettings:
         stale_after_seconds: without experiences for this long an agent is stale.
     """
 
-    window_episodes: int = 50
+    window_episodes: int = 25
     maximum_windows: int = 400
     window_count: int = 10
-    reward_scale: float = 100.0
+    reward_scale: float = 200.0
     max_mean_abs_q_change: float = 0.01
     max_reward_sd_points: float = 5.0
     min_success_rate: float = 0.85
     max_exploration_rate: float = 0.05
-    max_bellman_residual_points: float = 5.0
-    max_recent_bias_points: float = 5.0
+    max_bellman_residual_points: float = 10.0
+    max_recent_bias_points: float = 10.0
     max_greedy_churn: float = 0.05
     min_pair_visits: int = 5
     min_pair_coverage: float = 0.8
@@ -107,7 +107,8 @@ class WindowStatistics:
         reward_sd: standard deviation of the rewards, points.
         success_rate: among episodes whose outcome is known, in [0, 1].
         exploration_rate: mean over the episodes that report it, in [0, 1].
-        mean_abs_q_change: mean |change of q| per update over the reward scale.
+        mean_abs_q_change: net |change of q| over the window, summed over pairs, per experience, over the
+            reward scale.
         largest_q: largest |q| at the end of the window, points.
         bellman_residual: visit-weighted mean |q − backup of q| against the empirical MDP of everything up to
             the end of the window, points.
@@ -152,8 +153,8 @@ def judge(
 ) -> tuple[Verdict, str]:
     """Return the verdict on the last ``window_count`` of these windows, and why.
 
-    Converged means that every criterion holds in every one of them. A figure the log does not tell (success,
-    exploration rate) cannot hold.
+    Converged means that every criterion holds over them. A figure the log does not tell (success, exploration
+    rate) cannot hold.
 
     Args:
         windows: oldest first.
@@ -193,27 +194,32 @@ def judged(
 def _unmet_criteria(recent: Sequence[WindowStatistics], settings: ConvergenceSettings) -> list[str]:
     """Return what does not hold, in the order of the criteria; empty when all do."""
     spread, allowed = _return_spread(recent, settings)
+    last = recent[-1]
     rules = (
-        ("mean change of q", [w.mean_abs_q_change for w in recent], settings.max_mean_abs_q_change, 1),
-        ("spread of the mean return", [spread], allowed, 1),
-        ("success rate", [w.success_rate for w in recent], settings.min_success_rate, -1),
-        ("exploration rate", [w.exploration_rate for w in recent], settings.max_exploration_rate, 1),
-        ("Bellman residual", [w.bellman_residual for w in recent], settings.max_bellman_residual_points, 1),
-        ("bias against recent targets", [recent[-1].recent_bias], settings.max_recent_bias_points, 1),
-        ("greedy churn", [w.greedy_churn for w in recent], settings.max_greedy_churn, 1),
-        ("coverage of pairs that matter", [recent[-1].pair_coverage], settings.min_pair_coverage, -1),
+        ("change of q", _mean([w.mean_abs_q_change for w in recent]), settings.max_mean_abs_q_change, 1),
+        ("spread of the mean return", spread, allowed, 1),
+        ("success rate", _mean([w.success_rate for w in recent]), settings.min_success_rate, -1),
+        ("exploration rate", _mean([w.exploration_rate for w in recent]), settings.max_exploration_rate, 1),
+        ("Bellman residual", last.bellman_residual, settings.max_bellman_residual_points, 1),
+        ("bias against recent targets", last.recent_bias, settings.max_recent_bias_points, 1),
+        ("greedy churn", _mean([w.greedy_churn for w in recent]), settings.max_greedy_churn, 1),
+        ("coverage of pairs that matter", last.pair_coverage, settings.min_pair_coverage, -1),
     )
     unmet = []
-    for name, figures, limit, sign in rules:
-        known = [figure for figure in figures if figure is not None]
-        worst = max(known, key=lambda figure: sign * figure) if known else None
-        if worst is None or len(known) < len(figures):
+    for name, figure, limit, sign in rules:
+        if figure is None:
             unmet.append(f"{name} is unknown")
-        elif sign * worst > sign * limit:
-            unmet.append(f"{name} {worst:.3g}, needs {'≤' if sign > 0 else '≥'} {limit:.3g}")
+        elif sign * figure > sign * limit:
+            unmet.append(f"{name} {figure:.3g}, needs {'≤' if sign > 0 else '≥'} {limit:.3g}")
     if not recent[-1].is_settling:
         unmet.append("step sizes do not settle (constant, too steep, or at their floor)")
     return unmet
+
+
+def _mean(figures: Sequence[float | None]) -> float | None:
+    """Return the mean, or None where any figure is unknown."""
+    known = [figure for figure in figures if figure is not None]
+    return float(np.mean(known)) if len(known) == len(figures) else None
 
 
 def _return_spread(recent: Sequence[WindowStatistics], settings: ConvergenceSettings) -> tuple[float, float]:

@@ -163,8 +163,8 @@ class _Replay:
         """Replay one window and return its figures, still without a verdict."""
         first, end = int(episodes.first_row[0]), int(episodes.end_row[-1])
         self.window_starts.append(first)
-        greedy_before = self._greedy()
-        changes = self._learn(first, end)
+        greedy_before, q_before = self._greedy(), self.q.copy()
+        self._learn(first, end)
         reward = self.log.reward[first:end]
         returns = np.add.reduceat(reward, episodes.first_row - first)
         known = episodes.success[episodes.success >= 0]
@@ -183,7 +183,9 @@ class _Replay:
             reward_sd=float(reward.std()),
             success_rate=float(known.mean()) if len(known) else None,
             exploration_rate=float(rates.mean()) if len(rates) else None,
-            mean_abs_q_change=float(changes.mean()) / self.settings.reward_scale,
+            mean_abs_q_change=float(np.abs(self.q - q_before).sum())
+            / (end - first)
+            / self.settings.reward_scale,
             largest_q=float(np.abs(self.q).max()),
             bellman_residual=self._bellman_residual(state_value),
             recent_bias=self._recent_bias(recent, state_value),
@@ -193,20 +195,19 @@ class _Replay:
             states_visited=int(self.visits.any(axis=1).sum()),
         )
 
-    def _learn(self, first: int, end: int) -> Float64Array:
-        """Replay rows ``first`` to ``end`` and count them; return |change of q| per row."""
+    def _learn(self, first: int, end: int) -> None:
+        """Replay rows ``first`` to ``end`` and count them."""
         count = end - first
-        errors, changes = np.empty(count), np.empty(count)
         log = self.log
         replay_rows(
             self.q, self.updates, self.visits, self.mean, self.m2,
             log.state, log.action, log.reward, log.next_state, log.terminated,
             np.arange(first, end), np.ones(count),
-            self.discount, self.rate.initial, self.rate.minimum, self.rate.exponent, True, errors, changes,
+            self.discount, self.rate.initial, self.rate.minimum, self.rate.exponent, True,
+            np.empty(count), np.empty(count),
         )  # fmt: skip
         np.add.at(self.entry_count, self.entry[first:end], 1)
         np.add.at(self.reward_sum, self.pair[first:end], log.reward[first:end])
-        return changes
 
     def _is_visited(self) -> BoolArray:
         return self.visits > 0
@@ -265,7 +266,7 @@ class _Replay:
         if len(matters) == 0:
             matters = np.flatnonzero(share)
         visits, q = self.visits[matters], self.q[matters]
-        spread = (0.2 * self.settings.reward_scale) ** 2
+        spread = (0.1 * self.settings.reward_scale) ** 2
         noise = noise_variance(
             TargetStatistics(visits, self.mean[matters], self.m2[matters]), ConfidenceSettings(spread, spread)
         )
