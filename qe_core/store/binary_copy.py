@@ -22,6 +22,11 @@ _END = b"\xff\xff"
 _WIRE_TYPES = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float8": ">f8", "bool": "?"}
 _ELEMENT_OIDS = {"int8": 20, "float8": 701}
 _FIRST_CAPACITY = 4_096
+_UNEXPECTED = (
+    "stored rows do not have the expected layout: an array has another length than the table has actions, "
+    "holds "
+    "nulls, or the answer broke off"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,7 @@ class RowFormat:
         """Raise ``StoreError`` unless every row has exactly this layout."""
         for name, value in self._constants.items():
             if not (rows[name] == value).all():
-                raise StoreError(
-                    f"stored rows do not have the expected layout ({name} is not {value}): "
-                    "an array has another length than the table has actions, or holds nulls"
-                )
+                raise StoreError(f"{_UNEXPECTED} ({name} is not {value})")
 
 
 class Decoder:
@@ -142,10 +144,10 @@ class Decoder:
         """Return the arrays, one entry per row, in native byte order.
 
         Raises:
-            StoreError: the stream broke off in the middle of a row.
+            StoreError: the stream does not end after a whole row.
         """
         if self._pending != _END:
-            raise StoreError("the stream of rows from PostgreSQL broke off; read again")
+            raise StoreError(f"{_UNEXPECTED} ({len(self._pending)} bytes are left over)")
         return {name: np.ascontiguousarray(array[: self._count]) for name, array in self._arrays.items()}
 
     def _take(self, rows: npt.NDArray[np.void]) -> None:

@@ -153,7 +153,9 @@ BEGIN
     IF to_regclass(partition_name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('qe_fleet.partitions', 0));
+    -- The lock that attaching needs anyway. An advisory lock would not do: only a lock on a table makes this
+    -- session look at what others created meanwhile.
+    LOCK TABLE learning_experiences IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(partition_name) IS NOT NULL THEN
         RETURN false;
     END IF;
