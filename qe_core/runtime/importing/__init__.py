@@ -6,17 +6,13 @@ What does not: what happens to experiences afterwards (`qe_pipelines`).
 
 from qe_core.runtime.importing.columns import COLUMNS, Column, example_rows, json_schema
 from qe_core.runtime.importing.importer import ImportOptions, ImportReport, import_file
-from qe_core.runtime.importing.sources import FORMATS, FileFormat, format_of
 
 __all__ = [
     "COLUMNS",
-    "FORMATS",
     "Column",
-    "FileFormat",
     "ImportOptions",
     "ImportReport",
     "example_rows",
-    "format_of",
     "import_file",
     "json_schema",
 ]

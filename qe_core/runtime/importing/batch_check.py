@@ -1,7 +1,7 @@
 """One batch being checked: its columns, converted on demand, and the faults found so far.
 
-What belongs here: how a column is fetched and what is said when it is missing or of the wrong kind. What does
-not: the rules themselves (`checking`, `choices`).
+What belongs here: how a column is fetched and what is said when it is missing or of the wrong kind. What
+does not: the rules themselves (`checking`, `choices`).
 """
 
 from collections.abc import Callable

@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 
 from qe_core.errors import ImportFileError
 from qe_core.fleet.registry import Registry
+from qe_core.runtime.formats import FileFormat
 from qe_core.runtime.importing.checking import CheckedBatch, RowChecker
 from qe_core.runtime.importing.faults import Fault
 from qe_core.runtime.importing.repeats import RepeatFinder, Repeats
 from qe_core.runtime.importing.set_aside import set_aside_path, setting_aside
-from qe_core.runtime.importing.sources import FileFormat, RowSource, open_source
+from qe_core.runtime.importing.sources import RowSource, open_source
 from qe_core.store import ImportRecord, Store
 
 SHOWN_FAULTS = 10

@@ -210,12 +210,14 @@ def _header(path: Path) -> list[str]:
         line = file.readline(LONGEST_LINE_BYTES).removeprefix(BYTE_ORDER_MARK)
     try:
         names = next(csv.reader([line.decode().strip()], strict=True))
-    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ImportFileError(
-            f"{path.name}: the header on line 1 cannot be read ({error or 'it is blank'}); "
+            f"{path.name}: the header on line 1 cannot be read ({error}); "
             "line 1 names the columns, separated by commas"
         ) from error
     names = [name.strip() for name in names]
+    if not names or "" in names:
+        raise ImportFileError(f"{path.name}: the header on line 1 cannot be read (a column has no name)")
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise ImportFileError(
             f"{path.name}: the header names {', '.join(doubled)} more than once; keep one of each"

@@ -74,10 +74,7 @@ def columns_of_rows(rows: list[dict[str, Any]]) -> dict[str, pa.Array]:
     columns = {}
     for name in names:
         values = [row.get(name) for row in rows]
-        try:
-            columns[name] = flat(pa.array(values))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            columns[name] = pa.array([_text(value) for value in values], pa.string())
+        columns[name] = _typed(values)
     return columns
 
 
@@ -95,6 +92,15 @@ def flattened_row(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def row_numbers(first: int, count: int) -> IntArray:
     """Return ``count`` consecutive row numbers from ``first`` on, int64[count]."""
     return np.arange(first, first + count, dtype=np.int64)
+
+
+def _typed(values: list[Any]) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    is_mixed = bool in kinds and len(kinds) > 1  # Arrow would take true for 1.0
+    try:
+        return flat(pa.array([_text(value) for value in values] if is_mixed else values))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([_text(value) for value in values], pa.string())
 
 
 def _text(value: object) -> str | None:

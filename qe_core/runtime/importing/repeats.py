@@ -1,7 +1,7 @@
 """Rows that appear more than once in a file: harmless when equal, a fault when they differ.
 
-What belongs here: the rule between rows, on 32 bytes for each row of the file. What does not: rows already in
-the database (the log recognises those itself).
+What belongs here: the rule between rows, on 32 bytes for each row of the file. What does not: rows already
+in the database (the log recognises those itself).
 """
 
 from dataclasses import dataclass, field

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qe_core.runtime.files import replaced_file
+from qe_core.runtime.formats import FileFormat
 from qe_core.runtime.importing.faults import Fault
-from qe_core.runtime.importing.sources import FileFormat, RowSource
+from qe_core.runtime.importing.sources import RowSource
 
 Write = Callable[[Sequence[Fault]], None]
 

@@ -1,39 +1,22 @@
 """Reading experience files as batches of raw columns, in bounded memory, from any row on.
 
-What belongs here: which formats there are, Parquet, and the choice of reader. What does not: cutting text
+What belongs here: Parquet, and the choice of reader. What does not: cutting text
 files into lines (`lines`), what the values mean (`checking`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qe_core.errors import ImportFileError
+from qe_core.runtime.formats import FileFormat, format_of
 from qe_core.runtime.importing.lines import csv_batches, json_batches
 from qe_core.runtime.importing.raw import RawBatch, flattened, row_numbers
 
 PARQUET_BATCH_ROWS = 65_536
-
-
-class FileFormat(StrEnum):
-    """The formats experiences come in."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-FORMATS: Mapping[str, FileFormat] = {
-    ".jsonl": FileFormat.JSONL,
-    ".ndjson": FileFormat.JSONL,
-    ".csv": FileFormat.CSV,
-    ".parquet": FileFormat.PARQUET,
-    ".pq": FileFormat.PARQUET,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +44,6 @@ class RowSource:
                 return csv_batches(self.path, after_row)
             case FileFormat.PARQUET:
                 return _parquet_batches(self.path, after_row)
-
-
-def format_of(path: Path, named: str | None = None) -> FileFormat:
-    """Return the format of a file: the one named, otherwise by its extension.
-
-    Raises:
-        ImportFileError: neither says.
-    """
-    allowed = ", ".join(FileFormat)
-    if named is not None:
-        if named not in list(FileFormat):
-            raise ImportFileError(f"there is no format {named!r}; choose one of {allowed}")
-        return FileFormat(named)
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
-        hint = (
-            " (a JSON array must be rewritten with one object on each line)" if path.suffix == ".json" else ""
-        )
-        raise ImportFileError(
-            f"{path.name}: the extension {path.suffix or '(none)'} says nothing about the format{hint}; "
-            f"rename it or say --format, one of {allowed}"
-        )
-    return found
 
 
 def open_source(path: Path, named_format: str | None = None) -> RowSource:

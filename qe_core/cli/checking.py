@@ -1,0 +1,60 @@
+"""`qe checks`: run every asset check, with an exit code.
+
+What belongs here: printing verdicts. What does not: the checks (`qe_pipelines`).
+"""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from qe_core.cli.opening import wait_for
+from qe_core.cli.screen import progress_shown, say, show_table
+from qe_core.runtime.graph import Message, run_program
+
+
+def checks(
+    is_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list, one object for each check.")
+    ] = False,
+) -> None:
+    """Run all asset checks on what is stored; exit code 1 when one of severity ERROR fails.
+
+    Examples:
+        qe checks
+        qe checks --json
+    """
+    results: list[Message] = []
+
+    def hear(message: Message) -> None:
+        if "check" in message:
+            results.append(message)
+            progress("checking", len(results), None)
+
+    with progress_shown() as progress:
+        progress("starting Dagster", 0, None)
+        code = wait_for(run_program("qe_pipelines.checks", [], hear))
+    if is_json:
+        typer.echo(json.dumps(results, indent=2))
+    else:
+        _show(results)
+    if code:
+        raise typer.Exit(code)
+
+
+def _show(results: list[Message]) -> None:
+    rows = [
+        (
+            escape(str(result.get("asset", ""))),
+            escape(str(result["check"])),
+            "[green]passed[/]"
+            if result.get("passed")
+            else f"[red]failed[/] ({result.get('severity', 'ERROR')})",
+            escape(str(result.get("description") or "")),
+        )
+        for result in sorted(results, key=lambda result: bool(result.get("passed")))
+    ]
+    show_table("Checks", ["asset", "check", "result", "what it says"], rows)
+    failed = sum(not result.get("passed") for result in results)
+    say(f"{len(results)} checks, {failed} failed")

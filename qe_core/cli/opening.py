@@ -1,0 +1,40 @@
+"""Opening the store for a command.
+
+What belongs here: finding the database, bringing an embedded one up to date, running a command's coroutine.
+What does not: what commands do with the store.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from qe_core.store import Store
+
+T = TypeVar("T")
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """Return what the coroutine returns; Ctrl-C cancels it cleanly first."""
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def opened_store() -> AsyncIterator["Store"]:
+    """Yield the project's store; the embedded server is started and brought up to date first.
+
+    A server of the user's own is never migrated in passing: that is `qe db migrate`.
+
+    Raises:
+        StoreError: it cannot be opened; the message says what to do.
+    """
+    from qe_core.config import configured_database_url  # keeps `qe --help` quick
+    from qe_core.store import Store, migrate
+    from qe_core.store.server import database_url
+
+    url = database_url()
+    if configured_database_url() is None:
+        await migrate(url)
+    async with Store.connect(url) as store:
+        yield store

@@ -1,0 +1,121 @@
+"""Running the Dagster graph as a process of its own, and hearing how far it is.
+
+What belongs here: starting `qe_pipelines` programs and reading what they say. What does not: the graph;
+nothing here imports it.
+"""
+
+import asyncio
+import json
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from importlib.util import find_spec
+from typing import Any
+from uuid import uuid4
+
+from qe_core.errors import QEError
+from qe_core.runtime import processes
+
+SHOWN_LINES = 15
+"""How many last lines of a failed program are shown."""
+
+Message = Mapping[str, Any]
+
+
+class GraphError(QEError):
+    """The Dagster graph could not be run, or a part of it failed."""
+
+
+def require_pipelines() -> None:
+    """Check that Dagster is installed.
+
+    Raises:
+        GraphError: it is not.
+    """
+    for package in ("dagster", "qe_pipelines"):
+        if find_spec(package) is None:
+            raise GraphError(
+                f"the package {package} is not installed; install it with pip install 'qe-fleet[dagster]'"
+            )
+
+
+async def run_program(module: str, arguments: Sequence[str], hear: Callable[[Message], None]) -> int:
+    """Run a program of the pipelines to its end and return its exit code.
+
+    Args:
+        module: what to run, for example ``qe_pipelines.materialize``.
+        arguments: its arguments.
+        hear: told every JSON object the program prints on a line of its own.
+
+    Raises:
+        GraphError: it is not installed, or ended with a code above 1; the message ends with its last words.
+    """
+    require_pipelines()
+    mark = uuid4().hex
+    process = await processes.start([sys.executable, "-m", module, *arguments], mark)
+    last_words: deque[str] = deque(maxlen=SHOWN_LINES)
+    try:
+        await asyncio.gather(
+            _listen(process.stdout, hear, last_words), _listen(process.stderr, None, last_words)
+        )
+        code = await process.wait()
+    finally:
+        await processes.stop(process, mark)
+    if code not in (0, 1):
+        words = "\n".join(last_words)
+        raise GraphError(f"python -m {module} ended with exit code {code}:\n{words}")
+    return code
+
+
+async def materialize(agents: Sequence[str], hear: Callable[[Message], None]) -> None:
+    """Materialise the whole graph, or only what follows from some agents' experiences.
+
+    Args:
+        agents: names; none for all.
+        hear: told how far it is.
+
+    Raises:
+        GraphError: a part of the graph failed; the message names it.
+    """
+    failures: list[str] = []
+
+    def listen(message: Message) -> None:
+        if "error" in message:
+            failures.append(str(message["error"]))
+        hear(message)
+
+    arguments = [word for name in agents for word in ("--agent", name)]
+    if await run_program("qe_pipelines.materialize", arguments, listen):
+        reasons = "\n".join(failures) or "see qe up for the runs"
+        raise GraphError(
+            f"the graph did not finish: {reasons}\nrun it again after mending that: finished parts stay"
+        )
+
+
+async def _listen(
+    stream: asyncio.StreamReader | None, hear: Callable[[Message], None] | None, last_words: deque[str]
+) -> None:
+    assert stream is not None, "the child was started with pipes"
+    async with aclosing(_lines(stream)) as lines:
+        async for line in lines:
+            message = _message(line) if hear is not None else None
+            if message is None:
+                last_words.append(line)
+            elif hear is not None:
+                hear(message)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    while line := await stream.readline():
+        yield line.decode(errors="replace").rstrip()
+
+
+def _message(line: str) -> Message | None:
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
