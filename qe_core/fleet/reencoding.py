@@ -61,7 +61,10 @@ def reencode(old: Mapping[str, Any], contract: AgentContract) -> Reencoding | No
     """
     new = contract.summary()
     try:
-        old_features = {item["name"]: item for item in old["features"]}
+        old_features = {
+            item["name"]: {"labels": list(item["labels"]), "declared": str(item["declared"])}
+            for item in old["features"]
+        }
         old_actions = list(old["actions"])
         obstacle = _obstacle(old, old_features, new)
     except (KeyError, TypeError) as error:
