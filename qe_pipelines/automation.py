@@ -4,12 +4,14 @@ What belongs here: selections, and what the schedules and sensors of all stages 
 stage runs, which is in its own folder.
 """
 
+from typing import Any
+
 import dagster as dg
 
 from qe_pipelines.catalogue import Stage
 from qe_pipelines.partitions import AGENTS, range_tags
 
-IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
+IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """Small graphs finish sooner in one process; a run's configuration may ask for ``multiprocess`` instead."""
 
 whole_graph = dg.define_asset_job(
@@ -33,8 +35,7 @@ replay = dg.define_asset_job(
 )
 statistics = dg.define_asset_job(
     "statistics",
-    selection=dg.AssetSelection.assets("convergence_statistics")
-    | dg.AssetSelection.groups(Stage.REPORTING),
+    selection=dg.AssetSelection.assets("convergence_statistics") | dg.AssetSelection.groups(Stage.REPORTING),
     description="Statistics windows, verdicts, and the views and report that show them.",
     config=IN_PROCESS,
 )

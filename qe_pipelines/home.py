@@ -21,8 +21,6 @@ from qe_core.store.server.project import DAGSTER_DATABASE, database_url
 from qe_core.store.urls import with_database
 
 
-
-
 def dagster_settings(storage_url: str) -> dict[str, Any]:
     """Return the content of ``dagster.yaml``.
 
@@ -91,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--database-url", default=None, help="the product's database")
     options = parser.parse_args(arguments)
     try:
-        home = prepare_dagster_home(options.home.expanduser().resolve(), options.database_url or database_url())
+        url = options.database_url or database_url()
+        home = prepare_dagster_home(options.home.expanduser().resolve(), url)
     except QEError as error:
         sys.stderr.write(f"{error}\n")
         return 1

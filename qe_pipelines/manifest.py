@@ -1,7 +1,7 @@
 """The dbt project and its manifest, which Dagster reads to know the views.
 
-What belongs here: where the project is, how dbt is told about the database, and preparing the manifest: parsing
-takes seconds, so it is done once for each content of the project and not at every import; run it as
+What belongs here: where the project is, how dbt is told about the database, and preparing the manifest:
+parsing takes seconds, so it is done once for each content of the project and not at every import; run it as
 ``python -m qe_pipelines.manifest``. What does not: running dbt inside the graph (`defs.reporting`).
 """
 

@@ -1,7 +1,7 @@
 """Materialise the graph from the command line: one process, one run for all agents.
 
-What belongs here: arguments, and which run covers what. What does not: the graph (`definitions`) and the messages
-it tells its progress with (`running`). Run it as ``python -m qe_pipelines.materialize``.
+What belongs here: arguments, and which run covers what. What does not: the graph (`definitions`) and the
+messages it tells its progress with (`running`). Run it as ``python -m qe_pipelines.materialize``.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from qe_pipelines.running import Say, messages_on_stdout, project_instance, run_
 
 
 def materialize(instance: dg.DagsterInstance, say: Say, agents: Sequence[str] = ()) -> bool:
-    """Materialise the whole graph, or what follows from some agents' experiences; returns whether it succeeded.
+    """Return whether the whole graph, or what follows from some agents' experiences, was materialised.
 
-    All agents at once are one run. Some of them are a run for each stretch of the roster that they fill, and one
-    more for what all agents share; the first run that fails is the last.
+    All agents at once are one run. Some of them are a run for each stretch of the roster that they fill, and
+    one more for what all agents share; the first run that fails is the last.
 
     Args:
         instance: where the runs are recorded.

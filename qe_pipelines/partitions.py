@@ -4,6 +4,7 @@ What belongs here: partition definitions, asset keys that follow from the regist
 agents of a run. What does not: any list of agents.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -14,15 +15,21 @@ from qe_core.fleet import AgentContract, Category, registry
 AGENTS = dg.StaticPartitionsDefinition(list(registry().names()))
 """One partition for each registered agent; an agent registered by an entry point appears by itself."""
 
+PROGRESS = logging.getLogger("qe_pipelines.progress")
+"""Where assets tell which agent they are at."""
+
 ALL_AT_ONCE = dg.BackfillPolicy.single_run()
 """However many agents are asked for, they share one run: starting a run costs more than most agents' work."""
 
 
 def selected_contracts(context: dg.AssetExecutionContext) -> Iterator[AgentContract]:
-    """Yield the contract of each agent this run covers, logging how far it has come."""
+    """Yield the contract of each agent this run covers, telling `PROGRESS` how far it has come.
+
+    That is an ordinary logger: through Dagster's own every line would be a row in its database.
+    """
     names = context.partition_keys
     for position, name in enumerate(names, start=1):
-        context.log.info(f"{name} ({position} of {len(names)})")
+        PROGRESS.info("%s: %s, %d of %d", context.asset_key.to_user_string(), name, position, len(names))
         yield registry().get(name)
 
 
@@ -32,7 +39,7 @@ def category_key(category: Category) -> dg.AssetKey:
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
-    """Return the run tags that select all agents from ``first`` to ``last``, both included, in roster order."""
+    """Return the run tags that select all agents from ``first`` to ``last``, both included."""
     return {
         "dagster/asset_partition_range_start": first,
         "dagster/asset_partition_range_end": last,

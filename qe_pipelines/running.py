@@ -6,6 +6,7 @@ standard output; whatever else wants to print goes to standard error). What does
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import dagster as dg
 
 from qe_core.store.server import database_url
 from qe_pipelines.home import default_home, prepare_dagster_home
+from qe_pipelines.partitions import PROGRESS
 
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -62,8 +64,8 @@ def run_job(
 ) -> dg.ExecuteInProcessResult:
     """Return the result of a run in this process, telling about it while it goes on.
 
-    Told are ``{"step", "done", "total"}`` when a step ends well, ``{"doing"}`` for each agent within a step, and
-    ``{"step", "error"}`` when one fails.
+    Told are ``{"step", "done", "total"}`` when a step ends well, ``{"doing"}`` for each agent within a step,
+    and ``{"step", "error"}`` when one fails.
 
     Args:
         job: what to run.
@@ -73,30 +75,39 @@ def run_job(
         assets: only these of the job's assets; None for all.
     """
     run_id = str(uuid4())
-    progress = _Progress(say)
+    progress = _Progress(say, len(job.get_subset(asset_selection=set(assets) if assets else None).nodes))
     instance.add_event_listener(run_id, progress.hear)
-    return job.execute_in_process(
-        run_config=QUIET,
-        instance=instance,
-        tags=dict(tags or {}),
-        asset_selection=assets,
-        run_id=run_id,
-        raise_on_error=False,
-    )
+    PROGRESS.setLevel(logging.INFO)
+    PROGRESS.addHandler(progress)
+    try:
+        return job.execute_in_process(
+            run_config=QUIET,
+            instance=instance,
+            tags=dict(tags or {}),
+            asset_selection=assets,
+            run_id=run_id,
+            raise_on_error=False,
+        )
+    finally:
+        PROGRESS.removeHandler(progress)
 
 
-class _Progress:
-    """Turns the events of one run into messages."""
+class _Progress(logging.Handler):
+    """Turns the events of one run, and what its assets log about their progress, into messages."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, total: int) -> None:
+        super().__init__()
         self.say = say
         self.done = 0
-        self.total: int | None = None
+        self.total = total
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one line of an asset's own progress."""
+        self.say({"doing": record.getMessage()})
 
     def hear(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:
-            self.say({"doing": entry.user_message, "step": entry.step_key})
             return
         match event.event_type:
             case dg.DagsterEventType.STEP_SUCCESS:

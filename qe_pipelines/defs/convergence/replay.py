@@ -71,7 +71,7 @@ async def replayed_policy(
 
 
 def compare(contract: AgentContract, exact: QTable, log: Transitions, settings: Settings) -> Comparison:
-    """Return how a table trained by replay of the log's newest part compares with the exact one.
+    """Return how the exact table compares with what becomes of it by replay of the log's newest part.
 
     Seeded by the settings and the agent's name: the same log gives the same figures.
 
@@ -93,14 +93,13 @@ def compare(contract: AgentContract, exact: QTable, log: Transitions, settings: 
     buffer.add(newest)
     name = int.from_bytes(hashlib.blake2b(contract.name.encode(), digest_size=8).digest())
     trained = train_from_buffer(
-        QTable.zeros(contract.state_count, contract.action_count).with_statistics(exact.statistics),
+        exact,
         buffer,
         batches,
         np.random.default_rng([settings.replay.seed, name]),
         contract.discount_or(settings.learning.discount),
         learning_rate(settings),
         batch_size=batch_size,
-        update_counts=np.zeros_like(exact.visits),
     ).table
     states = np.flatnonzero(exact.visits.any(axis=1))
     weight = exact.visits[states].sum(axis=1)

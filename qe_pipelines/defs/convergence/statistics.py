@@ -79,7 +79,8 @@ async def figures_of(
         settings=convergence_settings(settings),
         idle_seconds=None if idle is None else idle.days * DAY_SECONDS,
     )
-    return episodes, _numbered(windows, episodes.first_experience_id[ended], episodes.last_experience_id[ended])
+    first, last = episodes.first_experience_id[ended], episodes.last_experience_id[ended]
+    return episodes, _numbered(windows, first, last)
 
 
 def _numbered(

@@ -11,6 +11,7 @@ from qe_core.fleet import AgentContract
 from qe_core.learning.empirical_mdp import EmpiricalMdp, q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.q_table import quantised_weights
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable
+from qe_core.store.records import Source
 from qe_pipelines.catalogue import OWNERS, Q_VALUE_COLUMNS, Stage
 from qe_pipelines.parameters import confidence_settings
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
@@ -63,7 +64,7 @@ async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> 
         observed = EmpiricalMdp.from_transitions(log, contract.state_count, contract.action_count)
         solution = solve_empirical_mdp(observed, discount, tolerance=tolerance)
         table = q_table_from_mdp(observed, solution, discount)
-        source = {
+        source: Source = {
             "version": stored.version + 1,
             "experiences": len(log),
             "discount": discount,

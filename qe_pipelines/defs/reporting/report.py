@@ -1,7 +1,7 @@
 """The report of the fleet, as the catalogue shows it.
 
-What belongs here: the asset `fleet_report`. What does not: the HTML report of the command line, and figures of
-its own: everything is read from the database.
+What belongs here: the asset `fleet_report`. What does not: the HTML report of the command line, and figures
+of its own: everything is read from the database.
 """
 
 import dagster as dg
@@ -50,13 +50,18 @@ def agent_table(lines: list[AgentStatus]) -> str:
         for line in lines
     ]
     return "\n".join(
-        ["| agent | episodes | experiences | updates | states | verdict |", "|---|--:|--:|--:|--:|---|", *rows]
+        [
+            "| agent | episodes | experiences | updates | states | verdict |",
+            "|---|--:|--:|--:|--:|---|",
+            *rows,
+        ]
     )
 
 
 def q_table_table(lines: list[TableSummary]) -> str:
     """Return a Markdown table with one row for each Q-table."""
     rows = [
-        f"| {line.level} | {line.name} | {line.states:,} | {line.updates:,} | {line.version} |" for line in lines
+        f"| {line.level} | {line.name} | {line.states:,} | {line.updates:,} | {line.version} |"
+        for line in lines
     ]
     return "\n".join(["| level | name | states | updates | version |", "|---|---|--:|--:|--:|", *rows])
