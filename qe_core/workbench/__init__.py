@@ -16,9 +16,10 @@ What a command line needs:
 All of them raise `qe_core.errors.WorkbenchError` or its subclass `RecordingError`, with what to do.
 """
 
-from qe_core.workbench.record import MUTANTS, STRATEGIES, record
+from qe_core.workbench.record import record
 from qe_core.workbench.recordings import SHIPPED, Recordings, load_recordings, summary, verify
 from qe_core.workbench.subjects import SPLIT_RULE, Subject, load_subjects, split_of
+from qe_core.workbench.workshop import MUTANTS, STRATEGIES
 
 __all__ = [
     "MUTANTS",

@@ -29,7 +29,13 @@ class Emitter:
     """Appends tests to a file of JSON lines, each flushed at once: being killed loses nothing."""
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (open until the process is killed)
+        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (closed on leaving)
+
+    def __enter__(self) -> Emitter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def emit(self, kind: Kind, source: str, *, name: str = "", seed: int = 0, passed: bool = True) -> None:
         """Write one test with the CPU seconds spent so far; a failing one is counted and never measured."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..emission import Emitter
 from ..guard import CallTimeoutError, cpu_guard
+from ..oracles import snapshot
 
 CALL_SECONDS = 0.25
 """CPU seconds after which a single call is given up."""
@@ -117,9 +118,15 @@ def _class_targets(name: str, cls: type) -> Iterator[Target]:
 class Caller:
     """Calls the targets of one module, each once a round, and emits a test for every new outcome."""
 
-    def __init__(self, spec: dict[str, Any], values: Callable[[ModuleType], ValueSource], calls: int) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        values: Callable[[ModuleType], ValueSource],
+        calls: int,
+        emitter: Emitter,
+    ) -> None:
+        self._emitter = emitter
         self._random = random.Random(spec["seed"])  # noqa: S311 (not for cryptography)
-        self._emitter = Emitter(spec["tests"])
         self._name = spec["module"]
         self._module = importlib.import_module(spec["module"])
         self._values = values(self._module)
@@ -210,12 +217,7 @@ class Caller:
         else:
             if self._results[target.owner + target.path] >= _DISTINCT_RESULTS:
                 return False
-            try:
-                with cpu_guard(CALL_SECONDS):
-                    text = repr(result)[:200]
-            except BaseException:
-                text = ""
-            outcome = (target.path, target.owner, type(result), text)
+            outcome = (target.path, target.owner, snapshot(result, depth=2)[:500])
         if outcome in self._outcomes:
             return False
         self._outcomes.add(outcome)

@@ -57,6 +57,7 @@ def run(spec: dict[str, Any]) -> None:
     module = importlib.import_module(spec["module"])
     tests = [test for test in doctest.DocTestFinder().find(module) if test.examples]
     random.Random(spec["seed"]).shuffle(tests)  # noqa: S311 (not for cryptography)
-    runner = _Harvester(Emitter(spec["tests"]))
-    for test in tests:
-        runner.run(test, out=lambda _text: None)
+    with Emitter(spec["tests"]) as emitter:
+        runner = _Harvester(emitter)
+        for test in tests:
+            runner.run(test, out=lambda _text: None)

@@ -9,6 +9,7 @@ import random
 from types import ModuleType
 from typing import Any
 
+from ..emission import Emitter
 from .callables import Caller, Parameter, Target, Value, ValueSource
 
 CALLS = 300
@@ -76,4 +77,5 @@ def run(spec: dict[str, Any]) -> None:
 
         return values
 
-    Caller(spec, source, CALLS).run()
+    with Emitter(spec["tests"]) as emitter:
+        Caller(spec, source, CALLS, emitter).run()

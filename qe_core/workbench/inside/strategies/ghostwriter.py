@@ -8,6 +8,7 @@ failure.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import random
 import warnings
@@ -16,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.extra import ghostwriter
 
 from ..emission import Emitter
 from ..guard import cpu_guard
@@ -51,6 +51,8 @@ def bind(source: str, name: str, seed_value: int) -> Callable[[], None]:
 
 def _written(module: ModuleType) -> Iterator[str]:
     """Ghostwritten files: one for the module's relations between functions, then one for each function."""
+    from hypothesis.extra import ghostwriter  # only here: it needs black, running the tests does not
+
     functions = [
         thing
         for name, thing in vars(module).items()
@@ -58,7 +60,11 @@ def _written(module: ModuleType) -> Iterator[str]:
         and not name.startswith("_")
         and getattr(thing, "__module__", "") == module.__name__
     ]
-    for writer, thing in ((ghostwriter.magic, module), *((ghostwriter.fuzz, thing) for thing in functions)):
+    writings: list[tuple[Callable[..., str], Any]] = [
+        (ghostwriter.magic, module),
+        *((ghostwriter.fuzz, thing) for thing in functions),
+    ]
+    for writer, thing in writings:
         try:
             yield writer(thing, except_=TOLERATED)
         except Exception:  # noqa: S112 (refuses many signatures; nothing written is nothing to run)
@@ -78,14 +84,12 @@ def run(spec: dict[str, Any]) -> None:
     """Write the tests, run each once, emit those that pass."""
     warnings.simplefilter("ignore")
     module = importlib.import_module(spec["module"])
-    emitter = Emitter(spec["tests"])
     tests = list(dict.fromkeys(part for text in _written(module) for part in _split(text)))
     random.Random(spec["seed"]).shuffle(tests)  # noqa: S311 (not for cryptography)
-    for source, name in tests:
-        try:
-            with cpu_guard(TEST_SECONDS):
+    with Emitter(spec["tests"]) as emitter:
+        for source, name in tests:
+            passed = False
+            with contextlib.suppress(BaseException), cpu_guard(TEST_SECONDS):
                 bind(source, name, spec["seed"])()
-        except BaseException:
-            emitter.emit("property", source, name=name, seed=spec["seed"], passed=False)
-        else:
-            emitter.emit("property", source, name=name, seed=spec["seed"])
+                passed = True
+            emitter.emit("property", source, name=name, seed=spec["seed"], passed=passed)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from ..emission import Emitter
 from .callables import Caller, Parameter, Target, Value, ValueSource
 from .edge_values import edge_values
 
@@ -133,4 +134,5 @@ def _pool(mine: Mine, general: list[Value], target: Target, parameter: Parameter
 
 def run(spec: dict[str, Any]) -> None:
     """Generate until the agreed number of calls was made."""
-    Caller(spec, lambda module: value_source(module, spec["seed"]), CALLS).run()
+    with Emitter(spec["tests"]) as emitter:
+        Caller(spec, lambda module: value_source(module, spec["seed"]), CALLS, emitter).run()

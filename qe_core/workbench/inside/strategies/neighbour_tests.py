@@ -83,20 +83,17 @@ def run(spec: dict[str, Any]) -> None:
     from ..guard import cpu_guard
     from ..oracles import run_item
 
-    emitter = Emitter(spec["tests"])
-
     class Loop:
         """Replaces pytest's loop over the collected tests."""
 
         def pytest_runtestloop(self, session: pytest.Session) -> bool:
             """Run each test once and emit it."""
-            for item in session.items:
-                try:
-                    with cpu_guard(TEST_SECONDS):
-                        passed = run_item(item)
-                except BaseException:
+            with Emitter(spec["tests"]) as emitter:
+                for item in session.items:
                     passed = False
-                emitter.emit("shipped", item.nodeid, name=str(item.path), passed=passed)
+                    with contextlib.suppress(BaseException), cpu_guard(TEST_SECONDS):
+                        passed = run_item(item)
+                    emitter.emit("shipped", item.nodeid, name=str(item.path), passed=passed)
             return True
 
     pytest.main([*pytest_arguments(tests), *map(str, files)], plugins=[Loop()])

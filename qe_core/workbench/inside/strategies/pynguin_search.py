@@ -10,10 +10,13 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import pynguin.configuration as config
+import pynguin.configuration as config  # type: ignore[import-not-found]
 from pynguin import generator
-from pynguin.ga.algorithms.archive import CoverageArchive, MIOArchive
-from pynguin.utils.naming import get_module_alias
+from pynguin.ga.algorithms.archive import (  # type: ignore[import-not-found]
+    CoverageArchive,
+    MIOArchive,
+)
+from pynguin.utils.naming import get_module_alias  # type: ignore[import-not-found]
 
 from ..emission import Emitter
 
@@ -47,24 +50,29 @@ def run(spec: dict[str, Any]) -> None:
     if prepared is None:
         raise SystemExit("pynguin cannot set this module up")
     algorithm = generator._instantiate_test_generation_strategy(*prepared)
-    emitter = Emitter(spec["tests"])
     alias = get_module_alias(spec["module"])
     header = f"import {spec['module']} as {alias}\nglobals().update(vars({alias}))\n"
     archive = algorithm.archive
     seen: set[str] = set()
+    with Emitter(spec["tests"]) as emitter:
 
-    def emit(goal: Any) -> None:
-        match archive:
-            case MIOArchive():
-                solution = archive._archive[goal].get_best_solution_if_any()
-            case CoverageArchive():
-                solution = archive.get_covering_solution(goal)
-            case _:
-                raise TypeError(f"unexpected archive {type(archive).__name__}")
-        code = solution.test_case.to_code() if solution is not None else ""
-        if code and code not in seen:
-            seen.add(code)
-            emitter.emit("snapshot", header + code)
+        def emit(goal: Any) -> None:
+            code = _covering_code(archive, goal)
+            if code and code not in seen:
+                seen.add(code)
+                emitter.emit("snapshot", header + code)
 
-    archive.add_on_target_covered(emit)
-    algorithm.generate_tests()
+        archive.add_on_target_covered(emit)
+        algorithm.generate_tests()
+
+
+def _covering_code(archive: Any, goal: Any) -> str:
+    """The archive's test for a goal, as source."""
+    match archive:
+        case MIOArchive():
+            solution = archive._archive[goal].get_best_solution_if_any()
+        case CoverageArchive():
+            solution = archive.get_covering_solution(goal)
+        case _:
+            raise TypeError(f"pynguin keeps its tests in an unexpected {type(archive).__name__}")
+    return str(solution.test_case.to_code()) if solution is not None else ""
