@@ -6,8 +6,8 @@ deciding which tests to keep.
 
 from __future__ import annotations
 
+import ast
 import builtins
-import doctest
 import functools
 import importlib
 import itertools
@@ -69,8 +69,6 @@ def _run_snapshot(source: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _stored_names(source: str) -> frozenset[str]:
-    import ast
-
     nodes = ast.walk(ast.parse(source))
     return frozenset(
         node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -78,6 +76,8 @@ def _stored_names(source: str) -> frozenset[str]:
 
 
 def _run_doctest(text: str, module: str) -> str:
+    import doctest  # here and not above: callers import this module on the clock, and this one is large
+
     from .strategies.doctests import OPTIONS
 
     parsed = doctest.DocTestParser().get_doctest(
