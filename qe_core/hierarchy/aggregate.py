@@ -30,10 +30,10 @@ CELLS_NAMED = 3
 
 
 class ValueKind(StrEnum):
-    """What agents share upwards.
+    """What of a value one level takes from another.
 
-    RAW shares q itself. ADVANTAGE shares q minus the mean of q over the state's visited actions, which
-    removes differences in reward level between agents.
+    RAW takes q itself. ADVANTAGE takes q minus the mean of q over the state's visited actions, which removes
+    differences in reward level between agents.
     """
 
     RAW = "raw"

@@ -4,7 +4,7 @@ What belongs here: the ordered lookup, the blended lookup, and which level an an
 What does not: reading rows from PostgreSQL, choosing an action.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Self
 
@@ -88,13 +88,15 @@ class LookupSettings:
         minimum_visits: own visits from which the ordered lookup uses the own value, at least 1.
         category_factor: applied to a category's value in the ordered lookup, in [0, 1].
         fleet_factor: applied to the fleet's value in the ordered lookup, in [0, 1].
-        kind: what the category and fleet tables hold.
+        kind: RAW takes the shared values as they are. ADVANTAGE takes how much better an action is there than
+            the mean of the known actions, and adds it to the agent's own mean in that state: agents differ in
+            their level of reward, but agree more on which approach is better (ADR 0033).
     """
 
     minimum_visits: int = 5
     category_factor: float = 0.7
     fleet_factor: float = 0.5
-    kind: ValueKind = ValueKind.RAW
+    kind: ValueKind = ValueKind.ADVANTAGE
 
     def __post_init__(self) -> None:
         if self.minimum_visits < 1:
@@ -104,6 +106,8 @@ class LookupSettings:
 
 
 DEFAULT_LOOKUP = LookupSettings()
+ORDERED_RULE = LookupSettings(kind=ValueKind.RAW)
+"""Individual, else category × 0.7, else fleet × 0.5, to the letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def ordered_lookup(
     category: LevelRows,
     fleet: LevelRows,
     approach_indices: npt.ArrayLike,
-    settings: LookupSettings = DEFAULT_LOOKUP,
+    settings: LookupSettings = ORDERED_RULE,
 ) -> LookedUp:
     """Return the first level that knows: own value, transferred prior, category × 0.7, fleet × 0.5, else 0.
 
@@ -211,10 +215,19 @@ def _align(
     approach_indices: npt.ArrayLike,
     kind: ValueKind,
 ) -> tuple[LevelRows, LevelRows, Float64Array]:
-    """Return category and fleet rows in the agent's columns, and what to add to their values, [N, 1]."""
-    shared_category, shared_fleet = category.columns(approach_indices), fleet.columns(approach_indices)
-    for name, rows in (("category rows", shared_category), ("fleet rows", shared_fleet)):
+    """Return category and fleet rows in the agent's columns, and what to add to their values, [N, 1].
+
+    For advantages that is the agent's own mean; in a state it never visited the category's, else the fleet's.
+    """
+    shared = [level.columns(approach_indices) for level in (category, fleet)]
+    for name, rows in zip(("category rows", "fleet rows"), shared, strict=True):
         require_shape(name, rows.q, individual.q.shape)
-    is_advantage = kind is ValueKind.ADVANTAGE
-    base = state_means(individual.q, individual.visits) if is_advantage else np.zeros((len(individual.q), 1))
-    return shared_category, shared_fleet, base
+    if kind is ValueKind.RAW:
+        return shared[0], shared[1], np.zeros((len(individual.q), 1))
+    own, *means = (state_means(rows.q, rows.visits) for rows in (individual, *shared))
+    is_own, is_category = ((rows.visits > 0).any(axis=1, keepdims=True) for rows in (individual, shared[0]))
+    levelled = [
+        replace(rows, q=np.where(rows.visits > 0, rows.q - mean, 0.0))
+        for rows, mean in zip(shared, means, strict=True)
+    ]
+    return levelled[0], levelled[1], np.where(is_own, own, np.where(is_category, means[0], means[1]))

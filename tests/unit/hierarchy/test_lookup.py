@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from qe_core.errors import LearningError
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import (
+    ORDERED_RULE,
     LevelRows,
     LookupSettings,
     Source,
@@ -61,28 +62,30 @@ def test_a_transferred_prior_stands_before_the_category_until_there_is_own_evide
 
 
 def test_the_factors_and_the_visits_of_the_ordered_rule_are_settings() -> None:
-    settings = LookupSettings(minimum_visits=2, category_factor=1.0, fleet_factor=0.25)
+    settings = LookupSettings(2, 1.0, 0.25, ValueKind.RAW)
     found = ordered_lookup(INDIVIDUAL, CATEGORY, FLEET, APPROACHES, settings)
     assert found.value[0].tolist() == [5, 6, 30, 10]
 
 
 def test_hand_worked_blend() -> None:
     # Category 0.5·20 + 0.5·40 = 30 with the fleet; own 0.5·5 + 0.5·30 = 17.5.
-    found = blended_lookup(INDIVIDUAL, CATEGORY, FLEET, APPROACHES)
+    found = blended_lookup(INDIVIDUAL, CATEGORY, FLEET, APPROACHES, ORDERED_RULE)
     assert found.value[0].tolist() == [17.5, 18, 35, 40]
     assert found.source[0].tolist() == [Source.INDIVIDUAL, Source.INDIVIDUAL, Source.CATEGORY, Source.FLEET]
 
 
 def test_the_blend_is_the_formula_of_visits_and_kappa() -> None:
     # Confidence n / (n + κ) with n = 4 and κ = 6 is 0.4: (4·10 + 6·20) / 10 = 16.
-    found = blended_lookup(level([10.0], [4], 0.4), level([20.0] * 6, [9] * 6, 1.0), NOTHING, [0])
+    found = blended_lookup(
+        level([10.0], [4], 0.4), level([20.0] * 6, [9] * 6, 1.0), NOTHING, [0], ORDERED_RULE
+    )
     assert found.value[0, 0] == pytest.approx(16)
 
 
 def test_a_level_without_evidence_has_no_opinion() -> None:
     assert blended_lookup(level([-8.0], [1], 0.1), NOTHING, NOTHING, [0]).value[0, 0] == -8
     assert blended_lookup(level([0.0], [0]), level([-8.0] * 6, [1] * 6, 0.1), NOTHING, [0]).value[0, 0] == -8
-    fleet_only = blended_lookup(level([4.0], [1]), NOTHING, FLEET, [0])
+    fleet_only = blended_lookup(level([4.0], [1]), NOTHING, FLEET, [0], ORDERED_RULE)
     assert fleet_only.value[0, 0] == 22
 
 
@@ -95,21 +98,34 @@ def test_a_blend_lies_between_what_is_blended(
         level([category] * 6, [3] * 6, category_trust),
         level([fleet] * 6, [3] * 6),
         [0],
+        ORDERED_RULE,
     )
     values = (own, category, fleet)
     assert min(values) - 1e-9 <= found.value[0, 0] <= max(values) + 1e-9
 
 
 def test_advantages_are_added_to_the_level_of_the_state() -> None:
-    # The state's visited actions have mean 50; the category says the third action is 7 better than a mean.
-    own, category = (
-        level([40.0, 60.0, 0.0], [9, 9, 0], 1.0),
-        level([0.0, 0.0, 7.0, 0, 0, 0], [0, 0, 9, 0, 0, 0], 1.0),
-    )
-    settings = LookupSettings(kind=ValueKind.ADVANTAGE)
-    assert blended_lookup(own, category, NOTHING, [0, 1, 2], settings).value[0].tolist() == [40, 60, 57]
-    ordered = ordered_lookup(own, category, NOTHING, [0, 1, 2], settings).value[0]
-    assert ordered.tolist() == pytest.approx([40, 60, 50 + 0.7 * 7])
+    # Own mean of the visited actions 50; the category's is 4, and its third action is 7 better than that.
+    own = level([40.0, 60.0, 0.0], [9, 9, 0], 1.0)
+    category = level([1.0, 0.0, 11.0, 99.0, 0, 0], [9, 9, 9, 9, 0, 0], 1.0)
+    blended = blended_lookup(own, category, NOTHING, [0, 1, 2])
+    assert blended.value[0].tolist() == [40, 60, 57]
+    ordered = ordered_lookup(own, category, NOTHING, [0, 1, 2], LookupSettings())
+    assert ordered.value[0].tolist() == pytest.approx([40, 60, 50 + 0.7 * 7])
+
+
+def test_in_a_state_never_visited_advantages_stand_on_the_level_of_the_next_that_was() -> None:
+    own, category = level([0.0, 0.0], [0, 0]), level([10.0, 30.0, 0, 0, 0, 0], [9, 9, 0, 0, 0, 0], 1.0)
+    assert blended_lookup(own, category, NOTHING, [0, 1]).value[0].tolist() == [10, 30]
+    assert blended_lookup(own, NOTHING, category, [0, 1]).value[0].tolist() == [10, 30]
+
+
+def test_agents_on_another_level_of_reward_do_not_drown_what_an_agent_knows() -> None:
+    # Losses all round for this agent; its category earns 80 and prefers the first approach.
+    own = level([-10.0, 0.0], [9, 0], 0.9)
+    category = level([80.0, 70.0, 0, 0, 0, 0], [9, 9, 0, 0, 0, 0], 0.9)
+    assert blended_lookup(own, category, NOTHING, [0, 1], ORDERED_RULE).greedy().tolist() == [1]
+    assert blended_lookup(own, category, NOTHING, [0, 1]).greedy().tolist() == [0]
 
 
 def test_rows_are_taken_from_a_table_by_state() -> None:
