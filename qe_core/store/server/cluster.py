@@ -40,13 +40,14 @@ _DEFAULTS = {
 }
 
 
-def create_cluster(binaries: Path, cluster: Path, owner: Account | None) -> None:
+def create_cluster(binaries: Path, cluster: Path, owner: Account | None, is_durable: bool = True) -> None:
     """Create an empty cluster, whole or not at all: UTF-8, C locale, checksums.
 
     Args:
         binaries: folder of initdb.
         cluster: its directory, which must not exist; the one above must.
         owner: who will run the server; None for the present user.
+        is_durable: whether to wait until the disk has it; a throwaway cluster need not.
 
     Raises:
         DatabaseUnavailableError: initdb failed; the message holds what it said.
@@ -61,7 +62,7 @@ def create_cluster(binaries: Path, cluster: Path, owner: Account | None) -> None
     answer = subprocess.run(  # noqa: S603
         [
             *(binaries / "initdb", "-D", half, "-U", ROLE, "--auth=peer", "--encoding=UTF8", "--locale=C"),
-            *("--data-checksums", "--no-instructions"),
+            *("--data-checksums", "--no-instructions", *(() if is_durable else ("--no-sync",))),
         ],
         check=False,
         capture_output=True,

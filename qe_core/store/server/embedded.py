@@ -192,14 +192,19 @@ class EmbeddedServer:
 
     def _make_data_dir(self) -> None:
         account = server_account(self._cluster)
+        missing = [folder for folder in (self.data_dir, *self.data_dir.parents) if not folder.exists()]
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if account else 0o700)
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise DatabaseUnavailableError(
                 f"{self.data_dir} cannot be created: {error.strerror}; set QE_HOME to a directory you may "
                 "write to"
             ) from None
-        if account and not can_enter(self._cluster.parent / "socket"):
+        if account is None:
+            return
+        for folder in missing:
+            folder.chmod(0o711)
+        if not can_enter(self._cluster):
             raise DatabaseUnavailableError(
                 "run by root, PostgreSQL needs an account of its own, and that cannot enter "
                 f"{self.data_dir}; set QE_HOME to a directory everybody may enter, such as one below /srv"
@@ -210,7 +215,7 @@ class EmbeddedServer:
         version = self._cluster_version()
         binaries = usable_binaries(version, account, self._shared_dir)
         if not self._cluster.exists():
-            create_cluster(binaries, self._cluster, account)
+            create_cluster(binaries, self._cluster, account, self._settings.get("fsync") != "off")
         socket_dir = prepared_socket_dir(self.data_dir, account)
         write_configuration(self._cluster, socket_dir, account, self._settings)
         deadline = time.monotonic() + START_SECONDS

@@ -31,7 +31,9 @@ def project_server(home: Path | None = None, shared_dir: Path = SHARED_DIR) -> E
     place = (home or project_home()) / "postgres"
     if os.geteuid() != 0 or can_enter(place):
         return EmbeddedServer(place, shared_dir=shared_dir)
-    shared_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not shared_dir.exists():
+        shared_dir.mkdir(parents=True)
+        shared_dir.chmod(0o755)
     key = blake2b(os.fsencode(place), digest_size=8).hexdigest()
     return EmbeddedServer(shared_dir / key, shared_dir=shared_dir)
 

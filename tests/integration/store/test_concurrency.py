@@ -17,6 +17,7 @@ from qe_core.learning.experience import Transitions
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.store import Rebuild, Store, TableHandle, migrate
 from qe_core.store.server import EmbeddedServer
+from tests.conftest import THROWAWAY_SETTINGS
 from tests.integration.store.rows import experiences
 from tests.integration.store.writer import FINGERPRINT, PER_FLUSH, flush
 
@@ -61,12 +62,12 @@ async def assert_table_and_log_agree(store: Store, flushes: int | None = None) -
 async def test_three_processes_on_skewed_pairs_lose_nothing_and_meet_no_deadlock(
     store: Store, handle: TableHandle, database_url: str
 ) -> None:
-    writers = [start_writer(database_url, name, 40) for name in ("one", "two", "three")]
+    writers = [start_writer(database_url, name, 24) for name in ("one", "two", "three")]
     outputs = [writer.communicate(timeout=60)[0].splitlines() for writer in writers]
     assert [output[-1] for output in outputs] == ["deadlocks 0"] * 3
-    await assert_table_and_log_agree(store, flushes=120)
+    await assert_table_and_log_agree(store, flushes=72)
     stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
-    assert stored.version == 120
+    assert stored.version == 72
 
 
 @pytest.mark.parametrize("after_lines", [1, 7, 30])
@@ -103,7 +104,7 @@ async def wait_for_other_sessions(url: str) -> None:
 
 
 async def test_acknowledged_flushes_survive_the_death_of_the_server(server_directory: Path) -> None:
-    server = EmbeddedServer(server_directory / "mortal")
+    server = EmbeddedServer(server_directory / "mortal", settings=THROWAWAY_SETTINGS)
     url = server.start()
     try:
         await migrate(url)
@@ -228,7 +229,7 @@ async def test_registering_one_table_from_many_tasks_makes_one_table(store: Stor
 @pytest.fixture
 def fresh_server(server_directory: Path) -> Iterator[EmbeddedServer]:
     """A server without the product's databases."""
-    with EmbeddedServer(server_directory / "fresh") as server:
+    with EmbeddedServer(server_directory / "fresh", settings=THROWAWAY_SETTINGS) as server:
         yield server
 
 
