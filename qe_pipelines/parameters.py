@@ -43,7 +43,7 @@ def convergence_settings(settings: Settings) -> ConvergenceSettings:
     return ConvergenceSettings(
         window_episodes=rules.window_episodes,
         window_count=rules.window_count,
-        reward_scale=REWARD_LIMIT,
+        reward_scale=2 * REWARD_LIMIT,
         max_mean_abs_q_change=rules.max_mean_abs_q_change,
         max_reward_sd_points=rules.max_reward_sd_points,
         min_success_rate=rules.min_success_rate,

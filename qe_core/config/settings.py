@@ -177,7 +177,7 @@ class TransferSettings(Section):
 class ConvergenceSettings(Section):
     """When an agent counts as converged: all of these over the last windows."""
 
-    window_episodes: int = Field(default=50, ge=2, description="Episodes in one statistics window.")
+    window_episodes: int = Field(default=25, ge=2, description="Episodes in one statistics window.")
     window_count: int = Field(default=10, ge=2, description="Windows over which every criterion must hold.")
     max_mean_abs_q_change: PositiveFloat = Field(
         default=0.01, description="Mean change of values relative to the reward scale must stay below this."
@@ -191,13 +191,13 @@ class ConvergenceSettings(Section):
     )
     max_exploration_rate: Fraction = Field(default=0.05, description="Exploration rate must be below this.")
     max_bellman_residual_points: PositiveFloat = Field(
-        default=1.0, description="Largest residual against the empirical MDP, points."
+        default=10.0, description="Visit-weighted mean residual against the empirical MDP, points."
     )
     max_greedy_churn: Fraction = Field(
-        default=0.01, description="Visit-weighted share of states whose best action changed between windows."
+        default=0.05, description="Visit-weighted share of states whose best action changed between windows."
     )
     min_pair_visits: int = Field(
-        default=10, ge=1, description="Visits every reachable pair that matters needs."
+        default=5, ge=1, description="Visits every reachable pair that matters needs."
     )
     stale_after_days: PositiveFloat = Field(
         default=14.0, description="An agent without experiences for this long is stale, days."

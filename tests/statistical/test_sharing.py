@@ -1,8 +1,8 @@
 """What sharing and caution are worth on simulated worlds: the evidence behind the defaults (ADR 0033, 0034).
 
-All 18 agents learn alone in worlds of their own; then each acts greedily by what a rule of lookup tells it. The
-score is the exact value of that policy over the optimum. Seeds are fixed; the margins asked for are a fraction
-of those measured over 20 seeds, so that they hold for other seeds and for worlds of the same kind.
+All 18 agents learn alone in worlds of their own; then each acts greedily by what a rule of lookup tells it.
+The score is the exact value of that policy over the optimum. Seeds are fixed; the margins asked for are a
+fraction of those measured over 20 seeds, so that they hold for other seeds and for worlds of the same kind.
 """
 
 from collections.abc import Mapping
