@@ -114,7 +114,9 @@ def _upgrade(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", "qe_core.store:migrations")
     config.set_main_option("path_separator", "os")
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://", 1), poolclass=NullPool)
+    engine = create_engine(
+        "postgresql+psycopg2://", creator=lambda: psycopg2.connect(url), poolclass=NullPool
+    )
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         try:

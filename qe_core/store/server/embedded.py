@@ -6,7 +6,7 @@ directory is (`project`), the files in it (`cluster`) and the process (`process`
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -130,6 +130,9 @@ class EmbeddedServer:
                 raise DatabaseUnavailableError(
                     f"the server's process {found.pid} does not end; look into {self.log_file}"
                 )
+            if found.socket_dir is not None and not found.socket_dir.is_relative_to(self.data_dir):
+                with suppress(OSError):
+                    found.socket_dir.rmdir()
             return True
 
     def status(self) -> ServerStatus:

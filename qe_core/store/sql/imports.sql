@@ -5,7 +5,7 @@ VALUES ($1, $2, $3)
 ON CONFLICT (source, file_digest) DO UPDATE SET
 file_name = excluded.file_name,
 state = CASE WHEN imports.state = 'done' THEN 'done' ELSE 'running' END,
-updated_at = now()
+updated_at = CASE WHEN imports.state = 'done' THEN imports.updated_at ELSE now() END
 RETURNING import_id, source, file_digest, file_name, rows_read, rows_new, rows_bad, state, created_at, updated_at;
 
 -- name: advance_import
