@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from qe_core.config.locations import settings_file
 from qe_core.config.settings import Settings
@@ -129,7 +129,16 @@ def _environment() -> dict[str, Any]:
     source = EnvSettingsSource(
         Settings, case_sensitive=False, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=NESTING
     )
-    return source()
+    try:
+        return source()
+    except SettingsError:
+        whole = [
+            name for name in os.environ if name.upper().removeprefix(ENVIRONMENT_PREFIX).lower() in sections
+        ]
+        raise ConfigError(
+            f"environment variable {' or '.join(whole)} is not JSON; it stands for a whole section, "
+            f"single settings are named like {_variable('learning.discount')}"
+        ) from None
 
 
 def _variable(key: str) -> str:
@@ -149,7 +158,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Scalar]]:
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
