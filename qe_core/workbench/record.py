@@ -7,8 +7,9 @@ here: how a single run goes (`workshop`) and the form of the result (`recordings
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from rich.progress import (
 from qe_core.errors import WorkbenchError, nearest
 from qe_core.workbench.recordings import write_recordings
 from qe_core.workbench.sandbox import Limits
-from qe_core.workbench.subjects import SPLIT_RULE, Subject, load_subjects, select, split_of
+from qe_core.workbench.subjects import SPLIT_RULE, Split, Subject, load_subjects, select, split_of
 from qe_core.workbench.tools import versions
 from qe_core.workbench.workshop import STRATEGIES, Case, Workshop, open_workshop, run, survey
 
@@ -67,7 +68,8 @@ def record(
     Raises:
         WorkbenchError: If a name is unknown, a subject or tool cannot be fetched, or the sandbox cannot run.
     """
-    chosen = select(subjects if subjects is not None else load_subjects(), packages, modules)
+    declared = subjects if subjects is not None else load_subjects()
+    chosen = select(declared, packages, modules)
     names = _known_strategies(strategies)
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
     workshop = open_workshop(work, chosen, names, workers, seconds, resume)
@@ -79,15 +81,23 @@ def record(
         if module in surveys
         for strategy in names
     ]
-    manifest = _manifest(workshop, chosen, names, repetitions)
+    command = _command(packages, modules, strategies, repetitions, seconds)
     runs: dict[Case, dict[str, Any]] = {}
+
+    def save() -> None:
+        tables = {
+            "modules": _module_rows(chosen, surveys, split_of([subject.name for subject in declared])),
+            **_run_rows(runs),
+        }
+        write_recordings(out, tables, {"command": command, **_manifest(workshop, chosen, runs)})
+
     saved = time.monotonic()
     for case, result in _carry_out(workshop, cases, workers, show_progress):
         runs[case] = result
         if time.monotonic() - saved > _SAVE_SECONDS:
-            write_recordings(out, _tables(chosen, surveys, runs), manifest)
+            save()
             saved = time.monotonic()
-    write_recordings(out, _tables(chosen, surveys, runs), manifest)
+    save()
     return out
 
 
@@ -143,11 +153,10 @@ def _carry_out(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tables(
-    subjects: Sequence[Subject], surveys: dict[str, dict[str, Any]], runs: dict[Case, dict[str, Any]]
-) -> dict[str, list[dict[str, Any]]]:
-    splits = split_of([subject.name for subject in subjects])
-    module_rows = [
+def _module_rows(
+    subjects: Sequence[Subject], surveys: Mapping[str, dict[str, Any]], splits: Mapping[str, Split]
+) -> list[dict[str, Any]]:
+    return [
         {
             "package": subject.name,
             "module": module,
@@ -161,6 +170,10 @@ def _tables(
         for position, module in enumerate(subject.modules)
         if module in surveys
     ]
+
+
+def _run_rows(runs: Mapping[Case, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the tables of runs and of outcomes, in an order that does not depend on who finished first."""
     run_rows, outcome_rows = [], []
     for case, result in sorted(runs.items(), key=lambda item: _order(item[0])):
         key = {
@@ -185,7 +198,7 @@ def _tables(
             outcome_rows += [
                 {**key, "kind": kind, "item": int(item), "seconds": at} for item, at in items.items()
             ]
-    return {"modules": module_rows, "runs": run_rows, "outcomes": outcome_rows}
+    return {"runs": run_rows, "outcomes": outcome_rows}
 
 
 def _order(case: Case) -> tuple[str, int, int, int]:
@@ -193,17 +206,32 @@ def _order(case: Case) -> tuple[str, int, int, int]:
     return subject.name, subject.modules.index(case.module), STRATEGIES.index(case.strategy), case.repetition
 
 
+def _command(
+    packages: Sequence[str] | None,
+    modules: Sequence[str] | None,
+    strategies: Sequence[str] | None,
+    repetitions: int,
+    seconds: float,
+) -> str:
+    """The command that makes the same recording, but for its place."""
+    words = ["qe", "workbench", "record", "--repetitions", str(repetitions), "--seconds", f"{seconds:g}"]
+    for option, values in (("--package", packages), ("--module", modules), ("--strategy", strategies)):
+        for value in values or ():
+            words += [option, value]
+    return shlex.join(words)
+
+
 def _manifest(
-    workshop: Workshop, subjects: Sequence[Subject], strategies: Sequence[str], repetitions: int
+    workshop: Workshop, subjects: Sequence[Subject], runs: Mapping[Case, dict[str, Any]]
 ) -> dict[str, Any]:
     fields = ("name", "version", "licence", "sha256")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"qe workbench record --repetitions {repetitions} --seconds {workshop.seconds:g}",
         "tools": versions(workshop.python),
-        "strategies": list(strategies),
-        "repetitions": repetitions,
+        "strategies": [name for name in STRATEGIES if any(case.strategy == name for case in runs)],
+        "repetitions": max((case.repetition + 1 for case in runs), default=0),
         "limits": asdict(Limits(cpu_seconds=workshop.seconds)),
+        "isolation": sorted({granted for result in runs.values() for granted in result["isolation"]}),
         "clock": "CPU seconds of the strategy's process and the children it waited for, from process start",
         "split_rule": SPLIT_RULE,
         "subjects": [{field: getattr(subject, field) for field in fields} for subject in subjects],

@@ -32,6 +32,9 @@ MUTANTS = 20
 """Mutants of a module at most."""
 
 _MEASURE = Limits(cpu_seconds=90.0, wall_seconds=240.0)
+_WALL_SHARE = 15.0
+"""Wall-clock seconds a run may take for each CPU second: the machine may be busy with other work."""
+
 _INSIDE = Path(__file__).parent / "inside"
 
 
@@ -198,7 +201,7 @@ def _generate_and_measure(workshop: Workshop, case: Case, phase: Phase) -> dict[
         "tests": str(scratch.home / "tests.jsonl"),
         "result": str(scratch.home / "measured.json"),
     }
-    limits = Limits(cpu_seconds=workshop.seconds, wall_seconds=max(45.0, 6 * workshop.seconds))
+    limits = Limits(cpu_seconds=workshop.seconds, wall_seconds=max(45.0, _WALL_SHARE * workshop.seconds))
     began = time.monotonic()
     generated = phase.run(case.strategy, spec, limits)
     wall = time.monotonic() - began
@@ -217,13 +220,13 @@ def _generate_and_measure(workshop: Workshop, case: Case, phase: Phase) -> dict[
         "wall_seconds": wall,
         "finished": generated.exit_code == 0,
         "tests_generated": len(lines),
-        "failure": failure or _failure(generated, bool(result["kept"])),
+        "failure": failure or failure_of(generated, bool(result["kept"])),
         "isolation": generated.isolation,
         "log": log if failure or not result["kept"] or generated.exit_code > 0 else "",
     }
 
 
-def _failure(generated: sandbox.Outcome, has_tests: bool) -> str:
+def failure_of(generated: sandbox.Outcome, has_tests: bool) -> str:
     """Why a run went wrong; empty when it ended in order, or at its time limit with tests in hand."""
     match generated:
         case sandbox.Outcome(exit_code=3):

@@ -49,7 +49,7 @@ class Box:
             return True
         return False
 '''
-"""Line numbers count from the blank first line being cut: `area` begins at line 6, `name` at 21, `Box` at 27."""
+"""Without the blank first line `area` begins at line 6, `name` at 21, `Box` at 27."""
 
 SHIPPED = """
 import pytest

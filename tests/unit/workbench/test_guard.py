@@ -1,27 +1,41 @@
 """The guard stops what uses CPU time, however stubborn, and leaves other code alone."""
 
+from collections.abc import Callable
+
 import pytest
 
 from qe_core.workbench.inside.guard import CallTimeoutError, cpu_guard
 
 
+def spin() -> None:
+    while True:
+        pass
+
+
+def guarded(action: Callable[[], None]) -> None:
+    with cpu_guard(0.05):
+        action()
+
+
 def test_endless_loop_is_stopped() -> None:
-    with pytest.raises(CallTimeoutError), cpu_guard(0.05):
-        while True:
-            pass
+    with pytest.raises(CallTimeoutError):
+        guarded(spin)
 
 
 def test_code_that_swallows_the_first_time_is_stopped_by_the_next() -> None:
     swallowed = 0
-    with pytest.raises(CallTimeoutError), cpu_guard(0.05):
-        while True:
+
+    def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 3:
             try:
-                while True:
-                    pass
+                spin()
             except CallTimeoutError:
                 swallowed += 1
-                if swallowed == 3:
-                    raise
+        spin()
+
+    with pytest.raises(CallTimeoutError):
+        guarded(stubborn)
     assert swallowed == 3
 
 

@@ -68,7 +68,7 @@ def test_failing_and_late_tests_are_not_measured(surveyed: Any) -> None:
 
 
 def test_mutants_die_by_a_changed_value_and_only_where_a_test_looks(surveyed: Any) -> None:
-    """`name` has three mutants of line 22 and two of line 23 that `name(3)` sees; `name(4)` adds line 24's two."""
+    """`name(3)` sees every mutant of lines 22 and 23; `name(4)` adds those of line 24."""
     import json
     from pathlib import Path
 
@@ -103,7 +103,8 @@ def test_doctests_are_measured_by_their_own_assertions(surveyed: Any) -> None:
     assert set(result["branches"]) == {str(AREA), str(POSITIVE)}
 
 
-def test_shipped_tests_are_measured_one_by_one(surveyed: Any) -> None:
+def test_shipped_tests_are_measured_one_by_one(surveyed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     file = surveyed.root / "tests" / "test_other.py"
     result = measured(
         surveyed,

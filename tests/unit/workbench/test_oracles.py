@@ -8,6 +8,8 @@ from qe_core.workbench.inside.oracles import NoOutcomeError, run_test, snapshot
 
 
 class Point:
+    """An object of no simple type."""
+
     def __init__(self, x: int) -> None:
         self.x = x
 

@@ -11,7 +11,6 @@ from qe_core.workbench.inside.strategies import (
     doctests,
     edge_values,
     literals,
-    neighbour_tests,
 )
 from qe_core.workbench.inside.strategies.callables import Parameter, Target, discover
 from qe_core.workbench.inside.strategies.edge_values import EDGES
@@ -67,7 +66,9 @@ def test_discovery_lists_what_the_module_defines(tiny: Any) -> None:
 
 def test_call_that_never_returns_is_given_up(tiny: Any) -> None:
     file = tiny.root / "src" / "tiny" / "shapes.py"
-    file.write_text("def forever(flag: bool):\n    while True:\n        pass\n\n\ndef fine():\n    return 1\n")
+    file.write_text(
+        "def forever(flag: bool):\n    while True:\n        pass\n\n\ndef fine():\n    return 1\n"
+    )
     edge_values.run(tiny.spec)
     assert ["m.fine()" in test["source"] for test in tiny.emitted()] == [True]
 

@@ -66,7 +66,9 @@ def test_unknown_module_is_named(tiny: Any) -> None:
 
 
 def test_complexity_counts_decisions_and_junctions() -> None:
-    source = "def f(a, b):\n    for x in a:\n        if x and b or a:\n            return [y for y in b if y]\n"
+    source = (
+        "def f(a, b):\n    for x in a:\n        if x and b or a:\n            return [y for y in b if y]\n"
+    )
     (function,) = ast.parse(source).body
     assert isinstance(function, ast.FunctionDef)
     assert complexity(function) == 1 + 1 + 1 + 2 + 1  # for, if, and + or, comprehension

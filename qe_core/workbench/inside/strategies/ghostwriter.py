@@ -24,6 +24,9 @@ from ..guard import cpu_guard
 TEST_SECONDS = 4.0
 """CPU seconds after which one ghostwritten test is given up."""
 
+EXAMPLES = 25
+"""Examples of each test; a hundred, the default, add next to no branches here."""
+
 TOLERATED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """Exceptions that count as a refusal of the input, as `hypothesis write --except` would be told."""
 
@@ -36,7 +39,7 @@ def bind(source: str, name: str, seed_value: int) -> Callable[[], None]:
     namespace: dict[str, Any] = {"__name__": "ghostwritten"}
     exec(compile(source, "<ghostwritten>", "exec"), namespace)  # noqa: S102
     configure = settings(
-        max_examples=100,
+        max_examples=EXAMPLES,
         database=None,
         deadline=None,
         derandomize=False,
