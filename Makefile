@@ -37,7 +37,7 @@ test: lint unit ## everything CI checks: style, types, layers, docstrings, tests
 lint: $(STAMP) ## style, types, layers, SQL and docstrings
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
 	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(VENV)/bin/lint-imports
 	@$(PY) -m interrogate --quiet qe_core qe_pipelines
 	@$(PY) -m sqlfluff lint --nocolor --disable-progress-bar qe_core/store dbt_views/models
 
