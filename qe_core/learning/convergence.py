@@ -13,8 +13,8 @@ import numpy as np
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import require_fraction, require_positive
 
-RISE = 1.5
-"""Changes of q that grow by this factor within the judged windows count as diverging."""
+RISE = 2.0
+"""Changes of q that grow by this factor within the judged windows, and end as far above the limit, diverge."""
 
 STANDARD_ERRORS = 4.0
 """A fall of the mean return by this many standard errors counts as diverging; by chance 1 in 30,000."""
@@ -234,7 +234,7 @@ def _divergence(recent: Sequence[WindowStatistics], settings: ConvergenceSetting
     half = len(recent) // 2
     early, late = recent[:half], recent[-half:]
     change = [float(np.mean([window.mean_abs_q_change for window in part])) for part in (early, late)]
-    if change[1] > RISE * change[0] and change[1] > settings.max_mean_abs_q_change:
+    if change[1] > RISE * max(change[0], settings.max_mean_abs_q_change):
         return f"changes of q grew from {change[0]:.3g} to {change[1]:.3g} of the reward scale"
     returns = [float(np.mean([window.mean_return for window in part])) for part in (early, late)]
     error = [
