@@ -31,7 +31,7 @@ STRATEGIES = ("dynamosa", "mio", "literals", "edge-values", "doctests", "ghostwr
 MUTANTS = 20
 """Mutants of a module at most."""
 
-_MEASURE = Limits(cpu_seconds=90.0, wall_seconds=240.0)
+_MEASURE = Limits(cpu_seconds=90.0, wall_seconds=900.0)
 _WALL_SHARE = 15.0
 """Wall-clock seconds a run may take for each CPU second: the machine may be busy with other work."""
 

@@ -27,11 +27,11 @@ from .universe import Arc, Meter, Universe
 TEST_SECONDS = {"snapshot": 0.5, "doctest": 2.0, "property": 6.0, "shipped": 4.0}
 """CPU seconds of one test by kind."""
 
-_STALL_SECONDS = 15.0
+_STALL_SECONDS = 60.0
 """Wall-clock seconds without progress after which a replay hangs in code that no signal reaches."""
 
-_TESTS_A_MUTANT = 40
-"""Kept tests tried on one mutant at most, in the order they were found."""
+_TESTS_A_MUTANT = {"snapshot": 40, "doctest": 40, "property": 3, "shipped": 10}
+"""Kept tests tried on one mutant at most by kind, in the order they were found: some take seconds each."""
 
 
 def in_fork(action: Callable[[], object], seconds: float) -> Any:
@@ -186,7 +186,8 @@ class Bench:
         patcher = Patcher(self._file, Path(self._file).read_text(encoding="utf-8"))
         killed: dict[int, float] = {}
         for number, mutant in enumerate(self._mutants):
-            covering = [test for test in kept if mutant["line"] in test.lines][:_TESTS_A_MUTANT]
+            covering = [test for test in kept if mutant["line"] in test.lines]
+            covering = covering[: _TESTS_A_MUTANT[covering[0].test["kind"]]] if covering else []
             changed = patcher.changed(mutant["number"]) if covering else {}
             for test in covering:
                 if self._outcome(patcher, changed, test.test) != test.outcome:
