@@ -29,7 +29,8 @@ learn = dg.define_asset_job(
 )
 replay = dg.define_asset_job(
     "replay",
-    selection=dg.AssetSelection.assets("replayed_policy").upstream(),
+    selection=dg.AssetSelection.groups(Stage.EXPERIENCES, Stage.Q_TABLES)
+    | dg.AssetSelection.assets("replayed_policy"),
     description="Bring the tables up to date and train again from the newest experiences beside them.",
     config=IN_PROCESS,
 )
@@ -45,6 +46,14 @@ checks = dg.define_asset_job(
     description="Every asset check, over what is in the database now.",
     config=IN_PROCESS,
 )
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+"""The states of a run that has yet to end."""
 
 JOBS = [whole_graph, learn, replay, statistics, checks]
 

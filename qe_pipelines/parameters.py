@@ -5,14 +5,21 @@ What belongs here: one function for each group of parameters. What does not: rea
 
 from typing import assert_never
 
+import numpy as np
+
 from qe_core.config import Settings
 from qe_core.fleet.rewards import REWARD_LIMIT
 from qe_core.learning.convergence import ConvergenceSettings
-from qe_core.learning.q_table import ConfidenceSettings
+from qe_core.learning.empirical_mdp import Caution
+from qe_core.learning.q_table import ConfidenceSettings, noise_variance
 from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
+from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
 
 DAY_SECONDS = 86_400.0
+
+PESSIMISM = 1.0
+"""Standard errors by which the exact solution stays below the mean: agents act on it, see ADR 0034."""
 
 
 def confidence_settings(settings: Settings) -> ConfidenceSettings:
@@ -67,6 +74,16 @@ def buffer_settings(settings: Settings) -> BufferSettings:
     )
 
 
-def value_limit(discount: float) -> float:
-    """Return the largest |q| there can be, points: rewards are bounded, and so is their discounted sum."""
-    return REWARD_LIMIT / (1.0 - discount)
+def caution(settings: Settings) -> Caution:
+    """Return how an agent's table is solved from few samples."""
+    return Caution(pessimism=PESSIMISM, confidence=confidence_settings(settings))
+
+
+def value_limit(statistics: TargetStatistics, discount: float, settings: Settings) -> float:
+    """Return the largest |q| a table with this evidence can hold, points.
+
+    Rewards are bounded, less the largest penalty for uncertainty, and so is their discounted sum.
+    """
+    variance = noise_variance(statistics, confidence_settings(settings))
+    error = np.sqrt(variance / np.maximum(statistics.count, 1)) * (statistics.count > 0)
+    return float((REWARD_LIMIT + PESSIMISM * error.max()) / (1.0 - discount))

@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 
 from qe_core.learning.q_table import QTable
-from qe_core.store import EpisodeReturns, StatsWindow
+from qe_core.store import EpisodeReturns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,28 +40,10 @@ def q_value_picture(table: QTable) -> dg.MarkdownMetadataValue:
     """Return a histogram of the values of all visited pairs, points."""
 
     def draw(axes: "Axes") -> None:
-        axes.hist(table.q[table.visits > 0], bins=40, color=INK)
+        axes.stairs(*np.histogram(table.q[table.visits > 0], bins=40), fill=True, color=INK)
         axes.set(xlabel="Q-value, points", ylabel="visited pairs", title="Q-values")
 
     return _picture("Q-value histogram", draw)
-
-
-def convergence_picture(windows: list[StatsWindow]) -> dg.MarkdownMetadataValue:
-    """Return a plot of value change and greedy churn by window, both without unit."""
-
-    def draw(axes: "Axes") -> None:
-        index = [window.window_index for window in windows]
-        for label, colour, values in (
-            ("mean |change of q|", INK, [window.mean_abs_q_change for window in windows]),
-            ("greedy churn", PALE, [window.greedy_churn for window in windows]),
-        ):
-            axes.plot(
-                index, [np.nan if value is None else value for value in values], color=colour, label=label
-            )
-        axes.set(xlabel="window", title="Convergence")
-        axes.legend(frameon=False, fontsize=7)
-
-    return _picture("convergence", draw)
 
 
 def moving_mean(values: np.ndarray[tuple[int], np.dtype[np.float64]], span: int) -> list[float]:
@@ -79,6 +61,7 @@ def _picture(alternative: str, draw: Callable[["Axes"], None]) -> dg.MarkdownMet
     axes = figure.add_axes((0.13, 0.2, 0.84, 0.69))
     axes.tick_params(labelsize=7)
     draw(axes)
+    axes.locator_params(nbins=5)
     axes.title.set_fontsize(9)
     image = BytesIO()
     figure.savefig(image, format="png")

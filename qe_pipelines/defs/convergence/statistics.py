@@ -17,7 +17,7 @@ from qe_core.store import EpisodeReturns, StatsWindow, Store
 from qe_pipelines.catalogue import OWNERS, STATISTICS_COLUMNS, Stage
 from qe_pipelines.parameters import DAY_SECONDS, convergence_settings, learning_rate
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
-from qe_pipelines.pictures import convergence_picture, learning_curve_picture
+from qe_pipelines.pictures import learning_curve_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
 Figures = tuple[EpisodeReturns, list[StatsWindow]]
@@ -131,5 +131,4 @@ def _metadata(
         shown["verdict"] = dg.MetadataValue.text(windows[-1].verdict)
         shown["reason"] = dg.MetadataValue.text(windows[-1].reason or "none given")
         shown["mean return"] = dg.MetadataValue.float(windows[-1].mean_return)
-        shown["convergence"] = convergence_picture(windows)
     return shown

@@ -47,7 +47,7 @@ BOUNDS = dg.AssetCheckSpec(
     "values_are_bounded",
     asset="individual_q_table",
     blocking=True,
-    description="Values are finite and no larger than the largest reward for ever: limit / (1 - discount).",
+    description="Values are finite and within the largest reward for ever: limit / (1 - discount).",
 )
 VISITS = dg.AssetCheckSpec(
     "visits_are_conserved",
@@ -179,7 +179,8 @@ def is_as_published(stored: StoredTable) -> bool:
 
 def bound_faults(contract: AgentContract, stored: StoredTable, settings: Settings) -> Iterator[str]:
     """Yield values no sum of discounted rewards can reach."""
-    limit = value_limit(contract.discount_or(settings.learning.discount))
+    discount = contract.discount_or(settings.learning.discount)
+    limit = value_limit(stored.table.statistics, discount, settings)
     q = stored.table.q
     largest = float(np.abs(q).max())
     if not np.isfinite(q).all():

@@ -13,7 +13,7 @@ from qe_core.learning.q_table import quantised_weights
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable
 from qe_core.store.records import Source
 from qe_pipelines.catalogue import OWNERS, Q_VALUE_COLUMNS, Stage
-from qe_pipelines.parameters import confidence_settings
+from qe_pipelines.parameters import caution, confidence_settings
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
@@ -32,7 +32,7 @@ from qe_pipelines.tables import individual_table
 async def individual_q_table(
     context: dg.AssetExecutionContext, database: FleetDatabase, settings: FleetSettings
 ) -> None:
-    """Each agent's action values: the exact solution of the MDP its experiences describe.
+    """Each agent's action values: the exact, cautious solution of the MDP its experiences describe.
 
     A function of the log alone, so building it again changes nothing unless the log grew.
     """
@@ -62,7 +62,7 @@ async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> 
         stored = await declaration.load(store)
         log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
         observed = EmpiricalMdp.from_transitions(log, contract.state_count, contract.action_count)
-        solution = solve_empirical_mdp(observed, discount, tolerance=tolerance)
+        solution = solve_empirical_mdp(observed, discount, caution(settings), tolerance)
         table = q_table_from_mdp(observed, solution, discount)
         source: Source = {
             "version": stored.version + 1,
