@@ -14,7 +14,7 @@ from qe_core.errors import LearningError
 from qe_core.learning.arrays import require_fraction, require_positive
 
 RISE = 2.0
-"""Changes of q that grow by this factor within the judged windows, and end as far above the limit, diverge."""
+"""Changes of q that grow by this factor in the judged windows, and end as far above the limit, diverge."""
 
 STANDARD_ERRORS = 4.0
 """A fall of the mean return by this many standard errors counts as diverging; by chance 1 in 30,000."""
