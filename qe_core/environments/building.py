@@ -231,9 +231,7 @@ class _Builder:
     def budget_moves(self, digits: tuple[int, ...], drop: float) -> tuple[float, Moves]:
         """Return the chance that the budget runs out now, and its moves otherwise (their sum is the rest)."""
         name = self.declaration.budget
-        if name is None:
-            return 0.0, [(1.0, 0)]
-        if digits[self.position[name]] == 0:
+        if name is None or digits[self.position[name]] == 0:
             return drop, [(1.0 - drop, 0)]
         return 0.0, [(1.0 - drop, 0), (drop, -self.stride[name])]
 
@@ -271,11 +269,15 @@ class _Builder:
 
     def result_moves(self, digits: tuple[int, ...], gain: float) -> Moves:
         """Return the moves of the outcome feature: the better the result, the higher the label shown."""
-        name = self.declaration.outcome
-        if name is None:
+        outcome = self.declaration.outcome
+        if outcome is None:
             return [(1.0, 0)]
-        now, stride, levels = digits[self.position[name]], self.stride[name], len(self.labels[name]) - 1
+        known, stride = self.labels[outcome.feature], self.stride[outcome.feature]
+        now, levels = digits[self.position[outcome.feature]], len(outcome.levels)
         distance = np.abs(np.arange(levels) / max(levels - 1, 1) - min(1.0, 1.5 * gain))
         chance = np.clip(1.0 - 2.0 * distance, 0.02, None)
         chance /= chance.sum()
-        return [(float(p), (level + 1 - now) * stride) for level, p in enumerate(chance)]
+        return [
+            (float(p), (known.index(label) - now) * stride)
+            for label, p in zip(outcome.levels, chance, strict=True)
+        ]

@@ -71,6 +71,20 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """A feature that shows how well the last step went.
+
+    Attributes:
+        levels: its labels from a poor result to a good one.
+        start: its label before the first step.
+    """
+
+    feature: str
+    levels: tuple[str, ...]
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorldDeclaration:
     """A family of worlds for one agent; a seed draws one of them.
 
@@ -84,9 +98,10 @@ class WorldDeclaration:
         noticed: the chance that work on a hidden finding shows it, in [0, 1].
         unclear: findings that may be looked at again, beside the hidden one.
         progress: the feature that work moves, or None.
-        outcome: the feature that shows how the last step went, first label "not tried", then rising; or None.
-        budget: the feature that runs out, labels rising, or None for episodes that end otherwise.
-        spending: the chance that a step of cost 1 lowers the budget by one label, in (0, 1].
+        outcome: the feature that shows how the last step went, or None.
+        budget: the feature that runs out, labels rising, or None where the agent does not see it.
+        spending: the chance that a step of cost 1 lowers the budget by one label, in (0, 1]; without a budget
+            feature, that it ends the episode.
         noise_points: standard deviation of one reward, points.
         typical_tasks: how many kinds of task occur at all.
         skew: exponent of their zipf-like frequencies, ≥ 0.
@@ -101,7 +116,7 @@ class WorldDeclaration:
     noticed: float = 0.2
     unclear: tuple[str, ...] = ()
     progress: Progress | None = None
-    outcome: str | None = None
+    outcome: Outcome | None = None
     budget: str | None = "budget"
     spending: float = 1.0
     noise_points: float = 5.0
@@ -126,6 +141,9 @@ class WorldDeclaration:
             self._require(
                 len(self.progress.remaining) == len(path), "one remaining share per label is needed"
             )
+        if self.outcome is not None:
+            shown = (*self.outcome.levels, self.outcome.start)
+            self._require_names("label of the outcome", shown, labels[self.outcome.feature])
         for name, step in self.steps.items():
             self._check_step(name, step, labels)
         for condition in self.leans:
@@ -133,18 +151,23 @@ class WorldDeclaration:
         self._require(
             self.typical_tasks >= 1 and self.skew >= 0, "at least one task, and a skew of 0 or more"
         )
-        self._require(self.noise_points >= 0 and 0 < self.spending <= 1, "noise >= 0 and spending in (0, 1]")
+        self._require(
+            self.noise_points >= 0 and 0 < self.spending <= 1, "noise must be 0 or more, spending in (0, 1]"
+        )
         self._require(
             0 <= self.reported <= 1 and 0 <= self.noticed <= 1, "reported and noticed must lie in [0, 1]"
         )
-        can_end = self.budget is not None or any(step.ends for step in self.steps.values())
-        self._require(can_end, "nothing ends an episode; name a budget or let an action end it")
 
     @property
     def moving_features(self) -> tuple[str, ...]:
         """The features that the agent's steps change; all others are given by the task."""
-        progress = None if self.progress is None else self.progress.feature
-        return tuple(name for name in (self.finding, progress, self.outcome, self.budget) if name is not None)
+        named = (
+            self.finding,
+            None if self.progress is None else self.progress.feature,
+            None if self.outcome is None else self.outcome.feature,
+            self.budget,
+        )
+        return tuple(name for name in named if name is not None)
 
     @property
     def steps_in_order(self) -> tuple[Step, ...]:

@@ -39,7 +39,7 @@ PAYOFF_SPREAD = 0.30
 LABEL_SPREAD = 0.05
 INTERACTION_SPREAD = 0.12
 COST_SPREAD = 0.12
-FREQUENCY_CONCENTRATION = 8.0
+FREQUENCY_CONCENTRATION = 16.0
 TASK_CONCENTRATION = 5.0
 
 
@@ -135,8 +135,9 @@ def _draw_scores(
     affinities = _affinities(fleet_rng)
     score = {name: LABEL_SPREAD * rng.standard_normal((len(known), contract.action_count))
              for name, known in labels.items()}  # fmt: skip
-    for name in (declaration.finding, declaration.budget, declaration.outcome):
-        if name is not None:
+    progress = None if declaration.progress is None else declaration.progress.feature
+    for name in declaration.moving_features:
+        if name != progress:
             score[name][:] = 0.0
     for column, (action, step) in enumerate(zip(contract.actions, declaration.steps_in_order, strict=True)):
         for condition, base in affinities[contract.approaches[action]].items():
@@ -187,8 +188,7 @@ def _draw_tasks(
     choices, marginals = [], []
     for name, known in labels.items():
         if name in declaration.moving_features and name != progress:
-            first = len(known) - 1 if name == declaration.budget else 0
-            choices.append([first])
+            choices.append([_start_digit(declaration, name, known)])
             marginals.append(np.ones(1))
         else:
             choices.append(list(range(len(known))))
@@ -200,3 +200,12 @@ def _draw_tasks(
     chosen = rng.choice(len(candidates), size=count, replace=False, p=weight / weight.sum())
     chance = 1.0 / np.arange(1, count + 1) ** declaration.skew
     return tuple(candidates[index] for index in chosen), chance / chance.sum()
+
+
+def _start_digit(declaration: WorldDeclaration, name: str, known: tuple[str, ...]) -> int:
+    """Return where a moving feature starts: the budget full, the outcome as declared, the finding hidden."""
+    if name == declaration.budget:
+        return len(known) - 1
+    if declaration.outcome is not None and name == declaration.outcome.feature:
+        return known.index(declaration.outcome.start)
+    return 0

@@ -61,7 +61,7 @@ REGRESSION_RISK_ANALYZER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "the faults of the change surface early in the order"),
+    success=SuccessRule(20.0, "the faults of the change surface early in the order"),
     baseline_action=RegressionAction.RUN_EVERYTHING,
     similarity_group="test-execution",
 )
@@ -109,7 +109,7 @@ TEST_DATA_ARCHITECT = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "the data reach branches and mutants that older data did not"),
+    success=SuccessRule(20.0, "the data reach branches and mutants that older data did not"),
     baseline_action=DataAction.RANDOM,
     similarity_group="test-generation",
 )
@@ -156,7 +156,7 @@ API_CONTRACT_VALIDATOR = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "breaches found within the requests allowed"),
+    success=SuccessRule(20.0, "breaches found within the requests allowed"),
     baseline_action=ApiAction.COVERAGE_PHASE,
 )
 
@@ -207,6 +207,6 @@ FLAKY_TEST_HUNTER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(25.0, "flaky tests are named with few missed and few accused wrongly"),
+    success=SuccessRule(12.0, "flaky tests are named with few missed and few accused wrongly"),
     baseline_action=FlakyAction.RERUN,
 )

@@ -64,7 +64,7 @@ TEST_EXECUTOR = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "the suite's failures are shown and sorted within the time given"),
+    success=SuccessRule(20.0, "the suite's failures are shown and sorted within the time given"),
     baseline_action=ExecutorAction.RUN_ALL,
     similarity_group="test-execution",
 )
@@ -112,7 +112,7 @@ COVERAGE_ANALYZER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "what was sent on closed a gap worth the analysis"),
+    success=SuccessRule(20.0, "what was sent on closed a gap worth the analysis"),
     baseline_action=CoverageAction.SEND_BRANCHES,
     similarity_group="coverage-analysis",
 )
@@ -168,7 +168,7 @@ QUALITY_GATE = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(40.0, "right verdicts over a series of builds, without wearing out those who wait"),
+    success=SuccessRule(15.0, "right verdicts over a series of builds, without wearing out those who wait"),
     baseline_action=GateAction.WARN,
     similarity_group="coverage-analysis",
 )

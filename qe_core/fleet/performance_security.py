@@ -54,7 +54,7 @@ PERFORMANCE_TESTER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "slow-downs found before the machine time is spent"),
+    success=SuccessRule(20.0, "slow-downs found before the machine time is spent"),
     baseline_action=PerformanceAction.LOAD,
 )
 
@@ -101,7 +101,7 @@ SECURITY_SCANNER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "confirmed weaknesses outweigh the time and the false alarms"),
+    success=SuccessRule(20.0, "confirmed weaknesses outweigh the time and the false alarms"),
     baseline_action=SecurityAction.STATIC_SCAN,
     similarity_group="security",
 )

@@ -58,7 +58,7 @@ DEPLOYMENT_READINESS = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "sound candidates go out, defective ones do not, while the window is open"),
+    success=SuccessRule(10.0, "sound candidates go out, defective ones do not, while the window is open"),
     baseline_action=ReleaseAction.CANARY,
 )
 
@@ -105,7 +105,7 @@ VISUAL_TESTER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "visual defects are reported, harmless noise is not"),
+    success=SuccessRule(20.0, "visual defects are reported, harmless noise is not"),
     baseline_action=VisualAction.TOLERANT_PIXELS,
 )
 
@@ -152,7 +152,7 @@ CHAOS_ENGINEER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "weaknesses are shown and nobody is harmed"),
+    success=SuccessRule(20.0, "weaknesses are shown and nobody is harmed"),
     baseline_action=ChaosAction.PROBE_ONE_INSTANCE,
     similarity_group="security",
 )

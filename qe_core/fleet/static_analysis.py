@@ -58,7 +58,7 @@ QUALITY_ANALYZER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "real smells found for the seconds spent"),
+    success=SuccessRule(20.0, "real smells found for the seconds spent"),
     baseline_action=AnalyzerAction.RUFF,
 )
 
@@ -111,6 +111,6 @@ CODE_COMPLEXITY = AgentContract(
         pattern_reuse=0.10,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "functions ranked high hide more surviving mutants than chance"),
+    success=SuccessRule(20.0, "functions ranked high hide more surviving mutants than chance"),
     baseline_action=ComplexityAction.CYCLOMATIC,
 )

@@ -55,7 +55,7 @@ REQUIREMENTS_VALIDATOR = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(25.0, "real defects of the text are named, sound sentences are left alone"),
+    success=SuccessRule(20.0, "real defects of the text are named, sound sentences are left alone"),
     baseline_action=RequirementsAction.READABILITY,
 )
 
@@ -105,7 +105,7 @@ PRODUCTION_INTELLIGENCE = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "anomalies are found early and people are not woken for nothing"),
+    success=SuccessRule(20.0, "anomalies are found early and people are not woken for nothing"),
     baseline_action=ProductionAction.ROBUST_Z_SCORE,
 )
 
@@ -154,6 +154,6 @@ FLEET_COMMANDER = AgentContract(
         pattern_reuse=0.05,
     ),
     horizon=10,
-    success=SuccessRule(30.0, "the tasks finish sooner than expected without idle machines"),
+    success=SuccessRule(20.0, "the tasks finish sooner than expected without idle machines"),
     baseline_action=CommanderAction.SEQUENTIAL,
 )

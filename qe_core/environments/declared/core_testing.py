@@ -1,38 +1,21 @@
 """Worlds of core testing: suites to run, gaps to close, builds to judge, code to read.
 
 What belongs here: what the actions of the six core-testing agents do. What does not: their contracts
-(`qe_core.fleet`) and the recorded outcomes of real generators (`qe_core.environments.recorded`).
+(`qe_core.fleet`) and the project sessions of test-generator (`test_generation`).
 """
 
 from qe_core.environments.declarations import Progress, Step, WorldDeclaration
+from qe_core.environments.declared.test_generation import TEST_GENERATOR_WORLD
 from qe_core.fleet.core_testing import COVERAGE_ANALYZER, QUALITY_GATE, TEST_EXECUTOR
 from qe_core.fleet.static_analysis import CODE_COMPLEXITY, QUALITY_ANALYZER
-from qe_core.fleet.test_generation import TEST_GENERATOR
 
 CLOSING_GAP = Progress(
     feature="coverage_gap", path=("wide", "moderate", "narrow"), remaining=(1.0, 0.8, 0.5), rate=0.2
 )
 """Effective work narrows the gap, and there is less to gain in a narrow one."""
 
-EXHAUSTED = {"last_gain=nothing": -0.65, "last_gain=much": 0.10}
-"""A slice after one that brought nothing brings little; after a good one there is more to find."""
-
 WORLDS: tuple[WorldDeclaration, ...] = (
-    WorldDeclaration(
-        contract=TEST_GENERATOR,
-        outcome="last_gain",
-        typical_tasks=4,
-        steps={
-            "literals": Step(cost=0.8, effect=0.15, pays={**EXHAUSTED, "structure=functions": 0.25}),
-            "edge-values": Step(cost=0.6, effect=0.10, pays={**EXHAUSTED, "last_gain=untried": 0.20}),
-            "doctests": Step(cost=0.7, effect=-0.10, pays={**EXHAUSTED, "structure=documented": 0.75}),
-            "neighbour-tests": Step(cost=0.8, effect=-0.10, pays={**EXHAUSTED, "track_record=healthy": 0.45}),
-            "ghostwriter": Step(cost=0.9, effect=0.05, pays={**EXHAUSTED, "track_record=failing": 0.15}),
-            "dynamosa": Step(cost=1.4, effect=0.10, pays={**EXHAUSTED, "structure=classes": 0.50}),
-            "mio": Step(cost=1.3, effect=0.10, pays={"last_gain=nothing": 0.15, "coverage_gap=narrow": 0.25}),
-            "move-on": Step(cost=0.3, moves_on=True),
-        },
-    ),
+    TEST_GENERATOR_WORLD,
     WorldDeclaration(
         contract=TEST_EXECUTOR,
         finding="last_run",
@@ -86,27 +69,29 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             "track_record=failing": {"damning": 1.5},
         },
         unclear=("doubtful",),
+        reported=0.1,
+        spending=0.6,
         noise_points=4.0,
         typical_tasks=4,
         steps={
             "pass": Step(
-                cost=0.4,
+                cost=1.0,
                 moves_on=True,
-                effect=-0.95,
+                effect=-1.0,
                 fits={"clean": 0.95, "doubtful": -0.35},
                 gains=("needless_blocks", "quality_improvement"),
                 losses=("escaped_defects",),
             ),
-            "warn": Step(cost=0.7, moves_on=True, effect=-0.20, fits={"doubtful": 0.35, "clean": 0.10}),
+            "warn": Step(cost=1.0, moves_on=True, effect=-0.50, fits={"doubtful": 0.40, "clean": -0.05}),
             "smoke-run": Step(cost=1.05, looks=0.40),
             "full-run": Step(cost=1.20, looks=0.90, pays={"size=large": -0.30}),
             "compare-history": Step(
                 cost=1.02, looks=0.30, pays={"track_record=healthy": 0.25, "track_record=failing": -0.15}
             ),
             "block": Step(
-                cost=0.5,
+                cost=1.0,
                 moves_on=True,
-                effect=-0.80,
+                effect=-1.0,
                 fits={"damning": 0.95, "doubtful": 0.15},
                 gains=("escaped_defects", "quality_improvement"),
                 losses=("needless_blocks",),
