@@ -77,7 +77,7 @@ def root(
 def main() -> int:
     """Run the command line and return its exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="qe")
     except QEError as error:
         show_error(error)
         return REFUSED

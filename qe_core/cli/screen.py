@@ -15,13 +15,17 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
 
-PLAIN_WIDTH = 140
+PLAIN_WIDTH = 170
 """Columns used where the output is no terminal, so that tables in logs are not cut."""
+
+QUICK_SECONDS = 2.0
+"""What takes no longer than this is not worth a word in a plain log."""
 
 QUIET_SECONDS = 10.0
 """How often a plain log hears of progress within one step."""
@@ -96,7 +100,7 @@ class _Bars:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._tasks = {}  # type: ignore[var-annotated]
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         if what not in self._tasks:
@@ -105,15 +109,18 @@ class _Bars:
 
 
 class _PlainProgress:
-    """A line when something new begins, and every few seconds after."""
+    """A line when something long begins, and every few seconds after; nothing about what is quick."""
 
     def __init__(self, screen: Console) -> None:
-        self._screen, self._what, self._spoke_at = screen, "", 0.0
+        self._screen, self._what, self._began_at, self._spoke_at = screen, "", 0.0, 0.0
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         now = time.monotonic()
-        if what == self._what and now - self._spoke_at < QUIET_SECONDS:
-            return
-        self._what, self._spoke_at = what, now
-        amount = f" {done:,}" + (f" of {total:,}" if total else "") if done else ""
-        self._screen.print(escape(f"{what}{amount}"))
+        if what != self._what:
+            self._what, self._began_at, self._spoke_at = what, now, 0.0
+        is_announced = done == 0 and total is None
+        is_long = now - self._began_at > QUICK_SECONDS and now - self._spoke_at > QUIET_SECONDS
+        if is_announced or is_long:
+            self._spoke_at = now
+            amount = f" {done:,}" + (f" of {total:,}" if total else "") if done else ""
+            self._screen.print(escape(f"{what}{amount}"))

@@ -43,8 +43,8 @@ def train(
     """Play episodes with epsilon-greedy Q-learning, store the experiences, rebuild the Q-tables from them.
 
     Agents play in their simulated world; test-generator plays sessions over the recorded outcomes of real
-    test generators on the training packages. A session with the same agent, world, seed and number of episodes is
-    played once: asking again adds nothing.
+    test generators on the training packages. A session with the same agent, world, seed and number of
+    episodes is played once: asking again adds nothing.
 
     Examples:
         qe train

@@ -24,7 +24,7 @@ from qe_core.fleet.vocabulary import Approach, Category, FleetContext
 from qe_core.runtime.files import replaced_file
 from qe_core.runtime.formats import FileFormat
 from qe_core.runtime.importing.columns import COLUMN_NAMES
-from qe_core.store import Store, StoredTable
+from qe_core.store import Level, Store, StoredTable
 
 CHUNK_ROWS = 50_000
 
@@ -136,7 +136,7 @@ async def export_q_tables(
     return written
 
 
-def _declared_tables(fleet: Registry) -> Iterator[tuple[str, str, str, type[StateModel], tuple[str, ...]]]:
+def _declared_tables(fleet: Registry) -> Iterator[tuple[Level, str, str, type[StateModel], tuple[str, ...]]]:
     approaches = tuple(str(approach) for approach in Approach)
     for contract in fleet:
         yield "individual", contract.name, contract.fingerprint, contract.state_model, contract.action_names

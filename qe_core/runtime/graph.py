@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from typing import Any
@@ -106,7 +106,7 @@ async def _listen(
                 hear(message)
 
 
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+async def _lines(stream: asyncio.StreamReader) -> AsyncGenerator[str]:
     while line := await stream.readline():
         yield line.decode(errors="replace").rstrip()
 

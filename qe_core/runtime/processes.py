@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PROCESSES = Path("/proc")
@@ -53,15 +54,14 @@ async def stop(
     """
     if process.returncode is None:
         _signal_group(process.pid, signal.SIGINT)
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), polite_seconds)
-        except TimeoutError:
-            _signal_group(process.pid, signal.SIGKILL)
-            await process.wait()
-    await _wait_until(lambda: not _is_group_alive(process.pid) and not left_over(mark), 2.0)
+        await _wait_until(lambda: not _is_group_alive(process.pid) and not left_over(mark), 2.0)
     _signal_group(process.pid, signal.SIGKILL)
     for pid in left_over(mark):
         _signal(pid, signal.SIGKILL)
+    with suppress(TimeoutError):  # waiting ends only when nobody holds the child's pipes any more
+        await asyncio.wait_for(process.wait(), FORCED_SECONDS)
     await _wait_until(lambda: not left_over(mark), FORCED_SECONDS)
     return left_over(mark)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 30
-TICKS = 4
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 10, 30
+TICKS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def test_a_line_too_long_to_be_an_experience_is_refused(tmp_path, monkeypatch, s
     monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 1024)
     path = tmp_path / "a.jsonl"
     path.write_text('{"agent": "a"}\n' + "x" * 3000)
-    with pytest.raises(ImportFileError, match="line 2 is longer than 1 KiB; write one experience on each line"):
+    with pytest.raises(ImportFileError, match="line 2 is longer than 1 KiB; write one experience"):
         read(path)
 
 

@@ -44,7 +44,9 @@ def test_an_unknown_format_is_refused(tmp_path, name, named, words):
 @pytest.fixture
 def parquet(tmp_path):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"agent": [f"agent-{number}" for number in range(1, 31)]}), path, row_group_size=7)
+    pq.write_table(
+        pa.table({"agent": [f"agent-{number}" for number in range(1, 31)]}), path, row_group_size=7
+    )
     return path
 
 
@@ -78,7 +80,7 @@ def test_a_truncated_parquet_file_is_refused(parquet):
     ("prepare", "words"),
     [
         (lambda path: path.mkdir(), "is a directory; name the files in it"),
-        (lambda path: None, "does not exist; check the name"),
+        (lambda _path: None, "does not exist; check the name"),
         (lambda path: path.touch(), "is empty; there is nothing to import"),
     ],
 )

@@ -22,8 +22,14 @@ def values_of(declaration: Bins | Labels) -> st.SearchStrategy[object]:
     """Good, borderline and bad values of one feature."""
     if isinstance(declaration, Labels):
         return st.sampled_from([*declaration.names, "nonsense", 3])
-    edges = [edge for edge in (*declaration.edges, declaration.lower, declaration.upper) if math.isfinite(edge)]
-    near = [value for edge in edges for value in (edge, math.nextafter(edge, -math.inf), math.nextafter(edge, math.inf))]
+    edges = [
+        edge for edge in (*declaration.edges, declaration.lower, declaration.upper) if math.isfinite(edge)
+    ]
+    near = [
+        value
+        for edge in edges
+        for value in (edge, math.nextafter(edge, -math.inf), math.nextafter(edge, math.inf))
+    ]
     floats = st.floats(-10, 1000) | st.sampled_from(near) | st.sampled_from([math.nan, math.inf, -math.inf])
     return floats | st.sampled_from([*declaration.labels, "nonsense"])
 
@@ -84,7 +90,10 @@ def test_a_number_written_as_text_counts_as_the_number():
 
 def test_the_reason_is_in_the_contracts_own_words():
     contract = registry().get("test-executor")
-    columns = {f"state.{name}": pa.array([value]) for name, value in contract.state_model.decode(0).model_dump().items()}
+    columns = {
+        f"state.{name}": pa.array([value])
+        for name, value in contract.state_model.decode(0).model_dump().items()
+    }
     columns["state.track_record"] = pa.array([1.5])
     faults = FaultCollector(1)
     encode_features(contract, columns, "state", np.ones(1, np.bool_), faults)
