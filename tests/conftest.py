@@ -24,6 +24,9 @@ TEMPLATE = "qe_template"
 THROWAWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"}
 """Nothing here needs to survive a power cut, and tests are quicker without waiting for the disk."""
 
+ROOM_BYTES = 4_000_000_000
+"""What the servers of a few test processes need at most."""
+
 _numbers = count()
 
 
@@ -42,10 +45,17 @@ def execute(url: str, statement: str, *names: str) -> None:
             cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
+def memory_directory() -> str | None:
+    """Return a directory in memory, so that no test waits for a busy disk; None where there is no room."""
+    shared = Path("/dev/shm")
+    has_room = shared.is_dir() and shutil.disk_usage(shared).free > ROOM_BYTES
+    return str(shared) if has_room else None
+
+
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Path]:
     """A private directory that PostgreSQL's own account can enter, for servers of this test process."""
-    directory = Path(tempfile.mkdtemp(prefix="qe-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="qe-test-", dir=memory_directory()))
     directory.chmod(0o711)
     yield directory
     shutil.rmtree(directory)

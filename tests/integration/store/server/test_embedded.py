@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -27,6 +28,7 @@ def server(server_directory: Path, request: pytest.FixtureRequest) -> Iterator[E
     own = EmbeddedServer(server_directory / request.node.name[:40], settings=THROWAWAY_SETTINGS)
     yield own
     own.stop()
+    shutil.rmtree(own.data_dir, ignore_errors=True)
 
 
 def ask(url: str, question: str) -> str:
