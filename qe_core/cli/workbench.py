@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 
 from qe_core.cli.help import Command
-from qe_core.cli.screen import say, show_table
+from qe_core.cli.opening import opened_store, wait_for
+from qe_core.cli.screen import note, say, show_table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -98,6 +99,40 @@ def summary(directory: RecordingsPath = None) -> None:
     columns = list(table.column_names)
     rows = [[_cell(row[name]) for name in columns] for row in table.to_pylist()]
     show_table("Strategies", [name.replace("_", " ") for name in columns], rows)
+
+
+@app.command(cls=Command)
+def compare() -> None:
+    """Compare the learned policy with simple rules, random and a clairvoyant on held-out packages.
+
+    The policy is that of test-generator's table in PostgreSQL; where nothing was learned yet,
+    `qe train --agent test-generator --episodes 1800` or `qe demo` does.
+
+    Example:
+        qe workbench compare
+    """
+    wait_for(_compare())
+
+
+async def _compare() -> None:
+    from qe_core.cli.figure_tables import show_pilot
+    from qe_core.errors import RecordingError
+    from qe_core.fleet import registry
+    from qe_core.runtime.pilot_figures import pilot_figures
+    from qe_core.runtime.sessions import PILOT
+
+    contract = registry().get(PILOT)
+    async with opened_store() as store:
+        handle = await store.q_tables.ensure(
+            "individual", contract.name, contract.fingerprint, contract.state_count, contract.action_names
+        )
+        stored = await store.q_tables.load("individual", handle.name, handle.fingerprint)
+    if not stored.table.visits.any():
+        raise RecordingError(
+            "test-generator has learned nothing yet; run qe train --agent test-generator --episodes 1800"
+        )
+    note("playing held-out sessions")
+    show_pilot(pilot_figures(stored.table), is_complete=True)
 
 
 def _cell(value: object) -> str | None:

@@ -14,7 +14,7 @@ from qe_core.store import Store, migrate
 from qe_core.store.server import database_url
 
 SIMULATED_EPISODES = 1_000
-RECORDED_EPISODES = 300
+RECORDED_EPISODES = 1_800
 WORLD_SEED = 0
 SEED = 0
 

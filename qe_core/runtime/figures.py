@@ -168,8 +168,8 @@ async def fleet_figures(
         agents.append(
             _agent(overview, contract, windows.get(contract.name), _reached(contract, table, settings), curve)
         )
-    pilot_table = tables.get(("individual", PILOT))
-    pilot = pilot_figures(pilot_table) if pilot_table is not None and pilot_table.table.visits.any() else None
+    learned = tables.get(("individual", PILOT))
+    pilot = pilot_figures(learned.table) if learned is not None and learned.table.visits.any() else None
     progress(what, len(fleet) + 1, len(fleet) + 1)
     counts = await store.experiences.counts()
     return FleetFigures(

@@ -1,12 +1,18 @@
 """Which environment an agent trains in: recorded outcomes of real tools where there are any, else simulated.
 
-What belongs here: the choice. What does not: playing (`qe_core.environments`) and storing (`training`).
+What belongs here: the choice, and fitting the pilot's training to a plan. What does not: playing
+(`qe_core.environments`) and storing (`training`).
 """
+
+import numpy as np
 
 from qe_core.config import Settings
 from qe_core.environments.catalogue import world_of
+from qe_core.environments.recorded import Recordings, TrainingSettings, train_pilot
+from qe_core.environments.rollouts import EpisodeLog
 from qe_core.fleet.contract import AgentContract
-from qe_core.runtime.training import RECORDED, SIMULATED, Play, simulated_play
+from qe_core.runtime.training import RECORDED, SIMULATED, Play, TrainingPlan, simulated_play
+from qe_core.store import StoredTable
 
 PILOT = "test-generator"
 """The agent whose environment are recordings of real tools."""
@@ -27,5 +33,24 @@ def play_of(contract: AgentContract, world_seed: int, settings: Settings) -> Pla
 
     Raises:
         NoWorldError: the agent has no environment here; its experiences can be imported.
+        RecordingError: the shipped recordings are missing or were changed.
     """
+    if contract.name == PILOT:
+        return recorded_play(Recordings.load(), contract, settings)
     return simulated_play(world_of(contract, world_seed), settings)
+
+
+def recorded_play(recordings: Recordings, contract: AgentContract, settings: Settings) -> Play:
+    """Return what plays the pilot's plans on the recordings' training packages.
+
+    The pilot learns in rounds and always from nothing, so that no plan depends on what was stored before.
+    """
+    rounds = TrainingSettings().rounds
+    discount = contract.discount_or(settings.learning.discount)
+
+    def play_plan(plan: TrainingPlan, _start: StoredTable | None) -> EpisodeLog:
+        divisor = next(count for count in range(rounds, 0, -1) if plan.episodes % count == 0)
+        chosen = TrainingSettings(rounds=divisor, episodes=plan.episodes // divisor, discount=discount)
+        return train_pilot(recordings, np.random.default_rng([plan.seed]), chosen)
+
+    return play_plan

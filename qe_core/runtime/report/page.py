@@ -4,11 +4,11 @@ What belongs here: the order of sections and their words. What does not: drawing
 (`style`), the pilot's section (`pilot`).
 """
 
-from collections.abc import Sequence
 from html import escape
 
 from qe_core.runtime.figures import AgentFigures, FleetFigures, SharedWeights
 from qe_core.runtime.report.charts import Bar, Line, bar_chart, heat_map, legend, line_chart, stacked_bar
+from qe_core.runtime.report.markup import section, table
 from qe_core.runtime.report.pilot import pilot_section
 from qe_core.runtime.report.style import STYLE_SHEET
 
@@ -21,10 +21,10 @@ def page(figures: FleetFigures) -> str:
         _header(figures),
         _reached_section(figures),
         pilot_section(figures.pilot),
-        _agents_section(figures),
-        _curves_section(figures),
-        _hierarchy_section(figures),
-        _values_section(figures),
+        _agentssection(figures),
+        _curvessection(figures),
+        _hierarchysection(figures),
+        _valuessection(figures),
         _footer(),
     ]
     return (
@@ -33,34 +33,6 @@ def page(figures: FleetFigures) -> str:
         f"<title>What the fleet learned</title><style>{STYLE_SHEET}</style></head>"
         f"<body><main>{''.join(sections)}</main></body></html>\n"
     )
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
-    """Return an HTML table in a frame that scrolls sideways where it must.
-
-    Args:
-        headings: plain text.
-        rows: cells as HTML, the first one naming the row.
-        text_columns: how many leading columns are text; the others are numbers.
-    """
-    head = "".join(
-        f'<th scope="col"{" class=text" if index < text_columns else ""}>{escape(name)}</th>'
-        for index, name in enumerate(headings)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{cell}</th>'
-            if index == 0
-            else f'<td class="text">{cell}</td>'
-            if index < text_columns
-            else f"<td>{cell}</td>"
-            for index, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _header(figures: FleetFigures) -> str:
@@ -86,7 +58,7 @@ def _header(figures: FleetFigures) -> str:
 def _reached_section(figures: FleetFigures) -> str:
     lines = [line for line in figures.agents if line.reached is not None]
     if not lines:
-        return _section(
+        return section(
             "How good is what was learned?", "<p>Nothing was learned in a simulated world yet.</p>"
         )
     bars = [_reached_bar(line) for line in lines]
@@ -98,7 +70,7 @@ def _reached_section(figures: FleetFigures) -> str:
         "the best single action.</p>"
     )
     keys = legend([("bar", "learned policy"), ("mark-random", "random"), ("mark-fixed", "best fixed action")])
-    return _section("How good is what was learned?", explained + keys + bar_chart(bars))
+    return section("How good is what was learned?", explained + keys + bar_chart(bars))
 
 
 def _reached_bar(line: AgentFigures) -> Bar:
@@ -111,7 +83,7 @@ def _reached_bar(line: AgentFigures) -> Bar:
     return Bar(line.agent, reached.percent_of_optimum, f"{reached.percent_of_optimum:.1f} %", marks)
 
 
-def _agents_section(figures: FleetFigures) -> str:
+def _agentssection(figures: FleetFigures) -> str:
     headings = [
         "agent",
         "category",
@@ -131,7 +103,7 @@ def _agents_section(figures: FleetFigures) -> str:
         "verdict to read what decided "
         "it.</p>"
     )
-    return _section("Agent by agent", table(headings, rows, text_columns=3) + note)
+    return section("Agent by agent", table(headings, rows, text_columns=3) + note)
 
 
 def _agent_row(line: AgentFigures) -> list[str]:
@@ -148,7 +120,7 @@ def _agent_row(line: AgentFigures) -> list[str]:
     return [escape(line.agent), escape(line.category), verdict, *counts, *values]
 
 
-def _curves_section(figures: FleetFigures) -> str:
+def _curvessection(figures: FleetFigures) -> str:
     charts = [
         line_chart(
             line.agent,
@@ -166,10 +138,10 @@ def _curves_section(figures: FleetFigures) -> str:
         "earned while they were "
         "learning. Scales differ from agent to agent.</p>"
     )
-    return _section("Learning curves", f'{explained}<div class="charts">{"".join(charts)}</div>')
+    return section("Learning curves", f'{explained}<div class="charts">{"".join(charts)}</div>')
 
 
-def _hierarchy_section(figures: FleetFigures) -> str:
+def _hierarchysection(figures: FleetFigures) -> str:
     if not figures.shared:
         return ""
     bars = "".join(stacked_bar(item.name, _shares(item)) for item in figures.shared)
@@ -190,7 +162,7 @@ def _hierarchy_section(figures: FleetFigures) -> str:
         "categories'. The weight "
         "is the confidence in a value times the number of visits behind it. Sums are exact, not rounded.</p>"
     )
-    return _section("Who contributes to what is shared", explained + bars + table(headings, rows))
+    return section("Who contributes to what is shared", explained + bars + table(headings, rows))
 
 
 def _shares(item: SharedWeights) -> list[tuple[str, float]]:
@@ -198,7 +170,7 @@ def _shares(item: SharedWeights) -> list[tuple[str, float]]:
     return [(name, weight / total) for name, weight in item.parts]
 
 
-def _values_section(figures: FleetFigures) -> str:
+def _valuessection(figures: FleetFigures) -> str:
     if not figures.fleet_values:
         return ""
     known = [
@@ -217,7 +189,7 @@ def _values_section(figures: FleetFigures) -> str:
         "did, by what is known "
         "of any subject. The best approach of each row is framed; a dot means that nobody tried.</p>"
     )
-    return _section("Which approach pays where", explained + shown)
+    return section("Which approach pays where", explained + shown)
 
 
 def _footer() -> str:
@@ -228,7 +200,3 @@ def _footer() -> str:
         "runs all checks, "
         "<code>qe up</code> shows the graph that made the tables.</p></footer>"
     )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
