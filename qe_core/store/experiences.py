@@ -85,6 +85,7 @@ class ExperienceLog:
         table = await self.prepare(rows)
 
         async def insert() -> int:
+            """Append in a transaction of its own."""
             async with self._database.transaction() as connection:
                 return await self.insert(connection, table)
 

@@ -56,6 +56,7 @@ class ImportLedger:
         table = await self._experiences.prepare(rows)
 
         async def append() -> int:
+            """Append and move the record in one transaction."""
             async with self._database.transaction() as connection:
                 rows_new = await self._experiences.insert(connection, table)
                 moved = await connection.fetchval(

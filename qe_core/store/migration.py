@@ -14,7 +14,6 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-from psycopg2 import sql
 
 from qe_core.errors import DatabaseUnavailableError, MigrationError
 from qe_core.store.server.project import DAGSTER_DATABASE
@@ -92,7 +91,7 @@ def _migrate(url: str) -> MigrationReport:
     product = database_name(url)
     created = _create_missing(url, product)
     with closing(_connect(url)) as session:
-        _execute(session, "lock_migrations")
+        _fetch(session, "lock_migrations")
         try:
             before = _revision(session)
             if before is not None and before > latest_revision():
@@ -101,7 +100,7 @@ def _migrate(url: str) -> MigrationReport:
                 _upgrade(url)
             return MigrationReport(before, latest_revision(), created)
         finally:
-            _execute(session, "unlock_migrations")
+            _fetch(session, "unlock_migrations")
 
 
 def _upgrade(url: str) -> None:
@@ -135,16 +134,16 @@ def _create_missing(url: str, product: str) -> tuple[str, ...]:
         # No access to the maintenance database: whether the product's exists, connecting to it will tell.
         return ()
     with closing(maintenance) as session:
-        wanted = (product, DAGSTER_DATABASE)
-        return tuple(name for name in wanted if _create(session, name, is_required=name == product))
+        known = {name for (name,) in _fetch(session, "list_databases")}
+        missing = [name for name in (product, DAGSTER_DATABASE) if name not in known]
+        return tuple(name for name in missing if _create(session, name, is_required=name == product))
 
 
 def _create(session: psycopg2.extensions.connection, name: str, *, is_required: bool) -> bool:
-    if _execute(session, "database_exists", (name,))[0]:
-        return False
+    quoted = psycopg2.extensions.quote_ident(name, session)
     try:
         with session.cursor() as cursor:
-            cursor.execute(sql.SQL(STATEMENTS["create_database"]).format(sql.Identifier(name)))
+            cursor.execute(STATEMENTS["create_database"].replace("new_database", quoted))
     except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
         return False
     except psycopg2.errors.InsufficientPrivilege:
@@ -175,14 +174,12 @@ def _connect(url: str) -> psycopg2.extensions.connection:
 
 def _revision(session: psycopg2.extensions.connection) -> str | None:
     try:
-        return str(_execute(session, "schema_revision")[0])
+        return str(_fetch(session, "schema_revision")[0][0])
     except psycopg2.errors.UndefinedTable:
         return None
 
 
-def _execute(
-    session: psycopg2.extensions.connection, statement: str, parameters: tuple[str, ...] = ()
-) -> Any:
+def _fetch(session: psycopg2.extensions.connection, statement: str) -> list[tuple[Any, ...]]:
     with session.cursor() as cursor:
-        cursor.execute(STATEMENTS[statement], parameters or None)
-        return cursor.fetchone()
+        cursor.execute(STATEMENTS[statement])
+        return list(cursor.fetchall())

@@ -75,6 +75,7 @@ class QTableStore:
         names = tuple(action_names)
 
         async def register() -> TableHandle:
+            """Find or create, alone under this name."""
             async with self._database.transaction() as connection:
                 await connection.execute(STATEMENTS["lock_table_name"], level, name)
                 found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
@@ -143,6 +144,7 @@ class QTableStore:
         rows = TableRows.from_dense(handle, table, weights)
 
         async def replace_rows() -> PublishResult:
+            """Check the version and write, alone on this table."""
             async with self._database.transaction() as connection:
                 version = await self._locked_version(connection, handle)
                 if version != expected_version:
@@ -243,6 +245,7 @@ class QTableStore:
         arriving = None if experiences is None else await self._experiences.prepare(experiences)
 
         async def flush() -> int:
+            """Append, read, compute and write, alone on this table."""
             async with self._database.transaction() as connection:
                 await self._locked_version(connection, handle)
                 if arriving is not None and await self._is_repeated(connection, arriving):

@@ -33,6 +33,7 @@ class StatsStore:
         wanted = sorted(windows, key=lambda window: window.window_index)
 
         async def rewrite() -> bool:
+            """Compare and write, alone on this agent's windows."""
             async with self._database.transaction() as connection:
                 await connection.execute(STATEMENTS["lock_stats"], agent)
                 found = await connection.fetch(STATEMENTS["read_windows"], agent)

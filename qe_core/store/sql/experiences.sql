@@ -30,15 +30,35 @@ INSERT INTO learning_experiences (
     propensity, exploration_rate, success, policy_version, fingerprint, source
 )
 SELECT
-    occurred_at, agent, episode, step, state, action, reward, next_state, terminated, truncated,
-    propensity, exploration_rate, success, policy_version, fingerprint, source
+    occurred_at,
+    agent,
+    episode,
+    step,
+    state,
+    action,
+    reward,
+    next_state,
+    terminated,
+    truncated,
+    propensity,
+    exploration_rate,
+    success,
+    policy_version,
+    fingerprint,
+    source
 FROM incoming_experiences
 ORDER BY agent, occurred_at, source, episode, step
 ON CONFLICT (agent, occurred_at, source, episode, step) DO NOTHING;
 
 -- name: read_transitions
 -- An agent's transitions under one contract in canonical order, fixed width.
-SELECT state, action, reward, next_state, terminated, truncated
+SELECT
+    state,
+    action,
+    reward,
+    next_state,
+    terminated,
+    truncated
 FROM learning_experiences
 WHERE agent = $1 AND fingerprint = $2 AND experience_id > $3 AND experience_id <= $4
 ORDER BY occurred_at, source, episode, step;
@@ -48,8 +68,21 @@ ORDER BY occurred_at, source, episode, step;
 SELECT
     experience_id,
     (extract(EPOCH FROM occurred_at) * 1000000)::bigint AS occurred_at,
-    agent, episode, step, state, action, reward, next_state, terminated, truncated,
-    propensity, exploration_rate, success, policy_version, fingerprint, source
+    agent,
+    episode,
+    step,
+    state,
+    action,
+    reward,
+    next_state,
+    terminated,
+    truncated,
+    propensity,
+    exploration_rate,
+    success,
+    policy_version,
+    fingerprint,
+    source
 FROM learning_experiences
 WHERE agent = $1 AND experience_id > $2
 ORDER BY experience_id
@@ -64,7 +97,11 @@ SELECT
     max(last_id) AS last_experience_id,
     max(last_at) AS last_occurred_at
 FROM (
-    SELECT agent, count(*) AS steps, max(experience_id) AS last_id, max(occurred_at) AS last_at
+    SELECT
+        agent,
+        count(*) AS steps,
+        max(experience_id) AS last_id,
+        max(occurred_at) AS last_at
     FROM learning_experiences
     GROUP BY agent, source, episode
 ) AS episodes

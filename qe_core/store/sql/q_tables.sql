@@ -4,13 +4,21 @@ SELECT pg_advisory_xact_lock(hashtextextended($1::text || '/' || $2::text, 1));
 
 -- name: find_table
 -- The current table of a level and name.
-SELECT q_table_id, fingerprint, state_count, action_names, epoch, version, source_version
+SELECT
+    q_table_id,
+    fingerprint,
+    state_count,
+    action_names,
+    epoch,
+    version,
+    source_version
 FROM q_tables
 WHERE level = $1 AND name = $2 AND is_current;
 
 -- name: retire_table
 -- Make a table no longer current; writers that still hold it are refused by its epoch.
-UPDATE q_tables SET is_current = false, epoch = epoch + 1, updated_at = now() WHERE q_table_id = $1;
+UPDATE q_tables SET is_current = false, epoch = epoch + 1, updated_at = now()
+WHERE q_table_id = $1;
 
 -- name: create_table
 -- Register a table as the current one of its level and name.
@@ -20,7 +28,13 @@ RETURNING q_table_id, epoch, version;
 
 -- name: lock_table
 -- Hold a table against every other writer until the end of the transaction.
-SELECT epoch, version, is_current, state_count FROM q_tables WHERE q_table_id = $1 FOR UPDATE;
+SELECT
+    epoch,
+    version,
+    is_current,
+    state_count
+FROM q_tables
+WHERE q_table_id = $1 FOR UPDATE;
 
 -- name: raise_table_epoch
 -- Refuse from now on all writers that hold an older epoch.
@@ -30,16 +44,28 @@ RETURNING epoch;
 
 -- name: read_rows
 -- All rows of a table in state order, fixed width.
-SELECT state, q, visits, target_mean, target_m2, weights
+SELECT
+    state,
+    q,
+    visits,
+    target_mean,
+    target_m2,
+    weights
 FROM q_values
 WHERE q_table_id = $1
 ORDER BY state;
 
 -- name: read_some_rows
 -- The rows of some states in state order, fixed width.
-SELECT state, q, visits, target_mean, target_m2, weights
+SELECT
+    state,
+    q,
+    visits,
+    target_mean,
+    target_m2,
+    weights
 FROM q_values
-WHERE q_table_id = $1 AND state = ANY ($2::bigint[])
+WHERE q_table_id = $1 AND state = any($2::bigint[])
 ORDER BY state;
 
 -- name: create_incoming_rows
@@ -56,29 +82,41 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming_rows (
 -- name: write_changed_rows
 -- Insert or update, in state order, those incoming rows that differ from what is stored.
 INSERT INTO q_values AS stored (q_table_id, state, q, visits, target_mean, target_m2, weights)
-SELECT $1, state, q, visits, target_mean, target_m2, weights
+SELECT
+    $1 AS q_table_id,
+    state,
+    q,
+    visits,
+    target_mean,
+    target_m2,
+    weights
 FROM incoming_rows
 ORDER BY state
 ON CONFLICT (q_table_id, state) DO UPDATE SET
-q = excluded.q,
-visits = excluded.visits,
-target_mean = excluded.target_mean,
-target_m2 = excluded.target_m2,
-weights = excluded.weights,
-version = stored.version + 1,
-updated_at = now()
+    q = excluded.q,
+    visits = excluded.visits,
+    target_mean = excluded.target_mean,
+    target_m2 = excluded.target_m2,
+    weights = excluded.weights,
+    version = stored.version + 1,
+    updated_at = now()
 WHERE (stored.q, stored.visits, stored.target_mean, stored.target_m2, stored.weights)
 IS DISTINCT FROM (excluded.q, excluded.visits, excluded.target_mean, excluded.target_m2, excluded.weights);
 
 -- name: remove_absent_rows
 -- Remove the rows of a table whose states are not among the incoming ones.
 DELETE FROM q_values AS stored
-WHERE stored.q_table_id = $1
-AND NOT EXISTS (SELECT FROM incoming_rows WHERE incoming_rows.state = stored.state);
+WHERE
+    stored.q_table_id = $1
+    AND NOT EXISTS (
+        SELECT FROM incoming_rows
+        WHERE incoming_rows.state = stored.state
+    );
 
 -- name: raise_table_version
 -- Record that a table's rows were changed by the path that learns.
-UPDATE q_tables SET version = version + 1, updated_at = now() WHERE q_table_id = $1 RETURNING version;
+UPDATE q_tables SET version = version + 1, updated_at = now()
+WHERE q_table_id = $1 RETURNING version;
 
 -- name: record_publication
 -- Record that a table's rows were replaced, and what they were built from.
@@ -97,7 +135,7 @@ SELECT
     count(rows.state) AS states,
     coalesce(sum(totals.visits), 0)::bigint AS updates
 FROM q_tables AS tables
-LEFT JOIN q_values AS rows USING (q_table_id)
+LEFT JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
 LEFT JOIN LATERAL (SELECT sum(visit) AS visits FROM unnest(rows.visits) AS visit) AS totals ON true
 WHERE tables.is_current
 GROUP BY tables.q_table_id
@@ -105,17 +143,33 @@ ORDER BY array_position(ARRAY['individual', 'category', 'fleet'], tables.level),
 
 -- name: look_up_states
 -- What an agent, its category and the fleet know about some states: one row per level and state found.
-SELECT 'individual' AS level, rows.state, rows.q, rows.visits, rows.weights
+SELECT
+    'individual' AS level,
+    rows.state,
+    rows.q,
+    rows.visits,
+    rows.weights
 FROM q_tables AS tables
-INNER JOIN q_values AS rows USING (q_table_id)
-WHERE tables.is_current AND tables.level = 'individual' AND tables.name = $1 AND rows.state = ANY ($3::bigint[])
+INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
+WHERE
+    tables.is_current AND tables.level = 'individual' AND tables.name = $1 AND rows.state = any($3::bigint[])
 UNION ALL
-SELECT 'category' AS level, rows.state, rows.q, rows.visits, rows.weights
+SELECT
+    'category' AS level,
+    rows.state,
+    rows.q,
+    rows.visits,
+    rows.weights
 FROM q_tables AS tables
-INNER JOIN q_values AS rows USING (q_table_id)
-WHERE tables.is_current AND tables.level = 'category' AND tables.name = $2 AND rows.state = ANY ($4::bigint[])
+INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
+WHERE tables.is_current AND tables.level = 'category' AND tables.name = $2 AND rows.state = any($4::bigint[])
 UNION ALL
-SELECT 'fleet' AS level, rows.state, rows.q, rows.visits, rows.weights
+SELECT
+    'fleet' AS level,
+    rows.state,
+    rows.q,
+    rows.visits,
+    rows.weights
 FROM q_tables AS tables
-INNER JOIN q_values AS rows USING (q_table_id)
-WHERE tables.is_current AND tables.level = 'fleet' AND rows.state = ANY ($5::bigint[]);
+INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
+WHERE tables.is_current AND tables.level = 'fleet' AND rows.state = any($5::bigint[]);

@@ -1,6 +1,6 @@
 -- name: probe
 -- The version of a server that answers queries.
-SHOW server_version;
+SELECT current_setting('server_version');
 
 -- name: describe_server
 -- What decides whether this server and this database can be used.
@@ -14,9 +14,9 @@ SELECT
 -- The revision of the schema this database has.
 SELECT version_num FROM alembic_version;
 
--- name: database_exists
--- Whether a database of that name exists on this server (psycopg2 parameter).
-SELECT count(*) > 0 FROM pg_database WHERE datname = %s;
+-- name: list_databases
+-- The names of all databases on this server.
+SELECT datname FROM pg_database;
 
 -- name: lock_migrations
 -- Wait until no other process migrates this database.
@@ -27,5 +27,5 @@ SELECT pg_advisory_lock(hashtextextended('qe_fleet.migrations', 0));
 SELECT pg_advisory_unlock(hashtextextended('qe_fleet.migrations', 0));
 
 -- name: create_database
--- Create a database; its quoted name is filled in by the driver's identifier composition.
-CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0;
+-- Create a database; the name is replaced by a quoted one, since identifiers cannot be parameters.
+CREATE DATABASE new_database WITH ENCODING = 'UTF8' TEMPLATE = template0;

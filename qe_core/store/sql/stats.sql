@@ -5,9 +5,22 @@ SELECT pg_advisory_xact_lock(hashtextextended($1::text, 2));
 -- name: read_windows
 -- An agent's statistics windows, oldest first.
 SELECT
-    window_index, first_experience_id, last_experience_id, episodes, experiences, mean_return, reward_mean,
-    reward_sd, success_rate, exploration_rate, mean_abs_q_change, bellman_residual, greedy_churn,
-    states_visited, verdict, reason
+    window_index,
+    first_experience_id,
+    last_experience_id,
+    episodes,
+    experiences,
+    mean_return,
+    reward_mean,
+    reward_sd,
+    success_rate,
+    exploration_rate,
+    mean_abs_q_change,
+    bellman_residual,
+    greedy_churn,
+    states_visited,
+    verdict,
+    reason
 FROM learning_stats
 WHERE agent = $1
 ORDER BY window_index;
@@ -15,20 +28,42 @@ ORDER BY window_index;
 -- name: read_latest_windows
 -- The newest window of each agent.
 SELECT DISTINCT ON (agent)
-    agent, window_index, first_experience_id, last_experience_id, episodes, experiences, mean_return, reward_mean,
-    reward_sd, success_rate, exploration_rate, mean_abs_q_change, bellman_residual, greedy_churn,
-    states_visited, verdict, reason
+    agent,
+    window_index,
+    first_experience_id,
+    last_experience_id,
+    episodes,
+    experiences,
+    mean_return,
+    reward_mean,
+    reward_sd,
+    success_rate,
+    exploration_rate,
+    mean_abs_q_change,
+    bellman_residual,
+    greedy_churn,
+    states_visited,
+    verdict,
+    reason
 FROM learning_stats
-ORDER BY agent, window_index DESC;
+ORDER BY agent ASC, window_index DESC;
 
 -- name: remove_windows
 -- Remove an agent's windows.
-DELETE FROM learning_stats WHERE agent = $1;
+DELETE FROM learning_stats
+WHERE agent = $1;
 
 -- name: insert_window
 -- Store one window of an agent.
 INSERT INTO learning_stats (
-    agent, window_index, first_experience_id, last_experience_id, episodes, experiences, mean_return, reward_mean,
+    agent,
+    window_index,
+    first_experience_id,
+    last_experience_id,
+    episodes,
+    experiences,
+    mean_return,
+    reward_mean,
     reward_sd, success_rate, exploration_rate, mean_abs_q_change, bellman_residual, greedy_churn,
     states_visited, verdict, reason
 ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
@@ -42,12 +77,16 @@ WITH logged AS (
         count(*) AS episodes,
         max(last_at) AS last_at
     FROM (
-        SELECT agent, count(*) AS steps, max(occurred_at) AS last_at
+        SELECT
+            agent,
+            count(*) AS steps,
+            max(occurred_at) AS last_at
         FROM learning_experiences
         GROUP BY agent, source, episode
     ) AS by_episode
     GROUP BY agent
 ),
+
 learned AS (
     SELECT
         tables.name AS agent,
@@ -55,18 +94,22 @@ learned AS (
         count(rows.state) AS states_visited,
         coalesce(sum(totals.visits), 0)::bigint AS updates
     FROM q_tables AS tables
-    LEFT JOIN q_values AS rows USING (q_table_id)
+    LEFT JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
     LEFT JOIN LATERAL (SELECT sum(visit) AS visits FROM unnest(rows.visits) AS visit) AS totals ON true
     WHERE tables.is_current AND tables.level = 'individual'
     GROUP BY tables.q_table_id
 ),
+
 judged AS (
-    SELECT DISTINCT ON (agent) agent, verdict
+    SELECT DISTINCT ON (agent)
+        agent,
+        verdict
     FROM learning_stats
-    ORDER BY agent, window_index DESC
+    ORDER BY agent ASC, window_index DESC
 )
+
 SELECT
-    agent,
+    coalesce(logged.agent, learned.agent) AS agent,
     coalesce(logged.experiences, 0) AS experiences,
     coalesce(logged.episodes, 0) AS episodes,
     coalesce(learned.updates, 0) AS updates,
@@ -74,6 +117,6 @@ SELECT
     coalesce(judged.verdict, 'insufficient data') AS convergence,
     greatest(logged.last_at, learned.last_at) AS last_update
 FROM logged
-FULL JOIN learned USING (agent)
-LEFT JOIN judged USING (agent)
-ORDER BY agent COLLATE "C";
+FULL JOIN learned ON logged.agent = learned.agent
+LEFT JOIN judged ON coalesce(logged.agent, learned.agent) = judged.agent
+ORDER BY coalesce(logged.agent, learned.agent) COLLATE "C";

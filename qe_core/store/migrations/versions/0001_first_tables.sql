@@ -21,10 +21,10 @@ CREATE TABLE q_tables (
 
 CREATE UNIQUE INDEX q_tables_one_current ON q_tables (level, name) WHERE is_current;
 
-COMMENT ON TABLE q_tables IS 'One row per Q-table ever registered; the current one of each level and name is served.';
+COMMENT ON TABLE q_tables IS 'Every Q-table ever registered; the current one of a level and name is served.';
 COMMENT ON COLUMN q_tables.level IS 'Floor of the hierarchy: individual, category or fleet.';
 COMMENT ON COLUMN q_tables.name IS 'The agent''s, the category''s or the fleet''s name.';
-COMMENT ON COLUMN q_tables.fingerprint IS 'The contract the table is learned under; it is never read under another.';
+COMMENT ON COLUMN q_tables.fingerprint IS 'The contract it is learned under; never read under another.';
 COMMENT ON COLUMN q_tables.state_count IS 'Number of states of the contract, visited or not.';
 COMMENT ON COLUMN q_tables.action_names IS 'Names of the columns of the arrays in q_values.';
 COMMENT ON COLUMN q_tables.epoch IS 'Fencing epoch: writes that carry an older one are refused whole.';
@@ -52,23 +52,23 @@ CREATE TABLE q_values (
         AND cardinality(weights) = cardinality(q)
     ),
     CONSTRAINT q_values_are_finite CHECK (
-        '-Infinity' < ALL (q) AND 'Infinity' > ALL (q)
-        AND '-Infinity' < ALL (target_mean) AND 'Infinity' > ALL (target_mean)
+        '-Infinity' < all(q) AND 'Infinity' > all(q)
+        AND '-Infinity' < all(target_mean) AND 'Infinity' > all(target_mean)
     ),
     CONSTRAINT q_values_evidence_is_positive CHECK (
-        0 <= ALL (visits)
-        AND 0 <= ALL (target_m2) AND 'Infinity' > ALL (target_m2)
-        AND 0 <= ALL (weights) AND 'Infinity' > ALL (weights)
+        0 <= all(visits)
+        AND 0 <= all(target_m2) AND 'Infinity' > all(target_m2)
+        AND 0 <= all(weights) AND 'Infinity' > all(weights)
     )
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE q_values IS 'Learned values, one row per state that holds something; arrays are aligned with q_tables.action_names.';
-COMMENT ON COLUMN q_values.state IS 'Encoded state of the table''s contract, or its projection to the category or the fleet.';
+COMMENT ON TABLE q_values IS 'Learned values, one row per state; arrays are aligned with action_names.';
+COMMENT ON COLUMN q_values.state IS 'Encoded state, or its projection to the category or the fleet.';
 COMMENT ON COLUMN q_values.q IS 'Action values, points.';
 COMMENT ON COLUMN q_values.visits IS 'Updates each value rests on.';
 COMMENT ON COLUMN q_values.target_mean IS 'Mean of the learning targets, points.';
-COMMENT ON COLUMN q_values.target_m2 IS 'Sum of squared deviations of the learning targets from their mean, points squared.';
-COMMENT ON COLUMN q_values.weights IS 'Confidence times visits at the last publication, in whole multiples of 2^-20 so that sums are exact.';
+COMMENT ON COLUMN q_values.target_m2 IS 'Squared deviations of the learning targets, summed, points squared.';
+COMMENT ON COLUMN q_values.weights IS 'Confidence times visits when published, multiples of 2^-20.';
 COMMENT ON COLUMN q_values.version IS 'Raised whenever the row changes.';
 
 CREATE VIEW q_values_long AS
@@ -87,10 +87,11 @@ SELECT
     rows.version,
     rows.updated_at
 FROM q_tables AS tables
-INNER JOIN q_values AS rows USING (q_table_id)
-CROSS JOIN LATERAL unnest(
-    tables.action_names, rows.q, rows.visits, rows.target_mean, rows.target_m2, rows.weights
-) WITH ORDINALITY AS pair (action_name, q, visits, target_mean, target_m2, weight, action_index)
+INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
+CROSS JOIN
+    LATERAL unnest(
+        tables.action_names, rows.q, rows.visits, rows.target_mean, rows.target_m2, rows.weights
+    ) WITH ORDINALITY AS pair (action_name, q, visits, target_mean, target_m2, weight, action_index)
 WHERE tables.is_current;
 
 COMMENT ON VIEW q_values_long IS 'The current Q-tables spelled long: one row per state and action.';
@@ -113,7 +114,9 @@ CREATE TABLE learning_experiences (
     policy_version bigint,
     fingerprint text COLLATE "C" NOT NULL,
     source text COLLATE "C" NOT NULL,
-    CONSTRAINT experience_names_are_given CHECK (agent <> '' AND episode <> '' AND fingerprint <> '' AND source <> ''),
+    CONSTRAINT experience_names_are_given CHECK (
+        agent <> '' AND episode <> '' AND fingerprint <> '' AND source <> ''
+    ),
     CONSTRAINT experience_step_is_positive CHECK (step >= 0),
     CONSTRAINT experience_state_is_positive CHECK (state >= 0 AND next_state >= 0),
     CONSTRAINT experience_action_is_positive CHECK (action >= 0),
@@ -121,23 +124,23 @@ CREATE TABLE learning_experiences (
     CONSTRAINT experience_end_is_unambiguous CHECK (NOT (terminated AND truncated)),
     CONSTRAINT experience_propensity_is_a_probability CHECK (propensity > 0 AND propensity <= 1),
     CONSTRAINT experience_exploration_rate_is_a_probability CHECK (exploration_rate BETWEEN 0 AND 1),
-    CONSTRAINT experience_success_is_at_the_end CHECK (success IS NULL OR terminated OR truncated)
+    CONSTRAINT experience_success_is_at_the_end CHECK (success IS null OR terminated OR truncated)
 ) PARTITION BY RANGE (occurred_at);
 
 -- One index for both jobs: it makes appending idempotent and is the canonical order of an agent's log.
 CREATE UNIQUE INDEX learning_experiences_canonical
 ON learning_experiences (agent, occurred_at, source, episode, step);
 
-COMMENT ON TABLE learning_experiences IS 'The append-only log of transitions, partitioned by month of occurred_at.';
-COMMENT ON COLUMN learning_experiences.experience_id IS 'Number in order of arrival; a watermark, not the canonical order.';
+COMMENT ON TABLE learning_experiences IS 'The append-only log of transitions, partitioned by month.';
+COMMENT ON COLUMN learning_experiences.experience_id IS 'Number in order of arrival, not canonical.';
 COMMENT ON COLUMN learning_experiences.occurred_at IS 'When the step was taken.';
 COMMENT ON COLUMN learning_experiences.episode IS 'Unique for the agent within a source.';
 COMMENT ON COLUMN learning_experiences.step IS 'Position in the episode, from 0.';
 COMMENT ON COLUMN learning_experiences.state IS 'Encoded state under the contract named by fingerprint.';
 COMMENT ON COLUMN learning_experiences.reward IS 'Points in [-100, 100].';
-COMMENT ON COLUMN learning_experiences.terminated IS 'The episode ended by its own rules: no value follows.';
-COMMENT ON COLUMN learning_experiences.truncated IS 'The episode was cut off: the next state''s value follows.';
-COMMENT ON COLUMN learning_experiences.propensity IS 'Probability with which the behaviour policy took this action.';
+COMMENT ON COLUMN learning_experiences.terminated IS 'The episode ended by its rules: no value follows.';
+COMMENT ON COLUMN learning_experiences.truncated IS 'The episode was cut off: a value follows.';
+COMMENT ON COLUMN learning_experiences.propensity IS 'Probability with which this action was taken.';
 COMMENT ON COLUMN learning_experiences.exploration_rate IS 'Exploration rate at the decision, where known.';
 COMMENT ON COLUMN learning_experiences.success IS 'Whether the episode succeeded; only on its last step.';
 COMMENT ON COLUMN learning_experiences.policy_version IS 'The policy version followed, where there was one.';
@@ -171,7 +174,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION ensure_experience_partition(date) IS 'Make sure that the log has a partition for the UTC month of a day; true if it was made.';
+COMMENT ON FUNCTION ensure_experience_partition(date) IS 'Make a partition for a UTC month; true if new.';
 
 CREATE TABLE learning_stats (
     agent text COLLATE "C" NOT NULL,
@@ -210,11 +213,11 @@ CREATE TABLE learning_stats (
     )
 );
 
-COMMENT ON TABLE learning_stats IS 'Statistics and verdict per agent and window of consecutive episodes; null means it could not be computed.';
+COMMENT ON TABLE learning_stats IS 'Statistics and verdict per agent and window; null is unknown.';
 COMMENT ON COLUMN learning_stats.window_index IS '0 is the oldest window.';
 COMMENT ON COLUMN learning_stats.mean_return IS 'Mean undiscounted return of the window''s episodes, points.';
 COMMENT ON COLUMN learning_stats.success_rate IS 'Share of successes among episodes whose outcome is known.';
-COMMENT ON COLUMN learning_stats.mean_abs_q_change IS 'Mean change of values since the window before, relative to the reward scale.';
+COMMENT ON COLUMN learning_stats.mean_abs_q_change IS 'Mean change of values relative to the reward scale.';
 COMMENT ON COLUMN learning_stats.bellman_residual IS 'Largest residual against the empirical MDP, points.';
 COMMENT ON COLUMN learning_stats.greedy_churn IS 'Visit-weighted share of states whose best action changed.';
 COMMENT ON COLUMN learning_stats.reason IS 'What decided the verdict, for people.';
@@ -235,6 +238,6 @@ CREATE TABLE imports (
     CONSTRAINT imports_state_is_known CHECK (state IN ('running', 'done', 'failed'))
 );
 
-COMMENT ON TABLE imports IS 'How far the import of each file has come, so that it resumes and repeats harmlessly.';
+COMMENT ON TABLE imports IS 'How far the import of each file has come, so that it resumes.';
 COMMENT ON COLUMN imports.file_digest IS 'SHA-256 of the file, hex.';
 COMMENT ON COLUMN imports.rows_read IS 'Rows of the file handled so far: where to resume.';
