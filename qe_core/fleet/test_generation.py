@@ -9,19 +9,34 @@ from typing import Annotated
 
 from qe_core.fleet.contract import AgentContract, SuccessRule
 from qe_core.fleet.features import Bins, Labels
-from qe_core.fleet.rewards import Gain, RelativeToExpected, RewardModel, RewardTerm, Target
+from qe_core.fleet.rewards import Gain, RelativeToExpected, RewardModel, RewardTerm
 from qe_core.fleet.vocabulary import Approach, Category, CoreTestingContext
 
 
 class TestGeneratorState(CoreTestingContext):
-    """What is known before a slice: the module, what the last slice brought, the budget left."""
+    """What is known of a module before a slice: what it is, what was tried on it, what is left to gain.
+
+    The inherited features are measured like this: ``risk`` is high where a function's cyclomatic complexity
+    is 10 or more; ``track_record`` is the share of the module's last two slices that gained anything, 1
+    before the first; ``coverage_gap`` is the share of the module's branches that no test reaches yet.
+    """
 
     __test__ = False
 
-    structure: Annotated[str, Labels("functions", "classes", "documented")]
-    last_gain: Annotated[str, Labels("untried", "nothing", "little", "much")]
+    stake: Annotated[
+        str,
+        Bins(
+            edges=(0.2, 0.5, 1.0),
+            names=("minor", "fair", "large", "major"),
+            lower=0,
+            unit="uncovered branches / mean branches of the project's modules",
+        ),
+    ]
+    callers: Annotated[str, Labels("untried", "literals", "edge-values", "both")]
+    examples: Annotated[str, Labels("none-left", "untried")]
+    neighbours: Annotated[str, Labels("untried", "silent", "answered")]
     budget: Annotated[
-        str, Bins(edges=(0.34, 0.67), names=("low", "half", "full"), lower=0, upper=1, unit="share left")
+        str, Bins(edges=(1.0,), names=("scarce", "ample"), lower=0, unit="CPU seconds left for each module")
     ]
 
 
@@ -64,24 +79,31 @@ TEST_GENERATOR = AgentContract(
     },
     reward=RewardModel(
         (
-            RewardTerm(
-                "coverage_gain", 0.60, Gain(0.05), "change in share of the project's branches covered"
-            ),
-            RewardTerm("defects_found", 0.15, Gain(0.05), "change in share of the project's mutants killed"),
+            RewardTerm("coverage_gain", 0.70, Gain(5.0), "share of the project's branches added, a second"),
+            RewardTerm("defects_found", 0.15, Gain(5.0), "share of the project's mutants killed, a second"),
             RewardTerm(
                 "edge_cases_reached",
-                0.10,
-                Gain(0.05),
-                "share of the project's branches only this run reached",
+                0.05,
+                Gain(5.0),
+                "coverage_gain in a module of which at least half was covered before",
             ),
-            RewardTerm("execution_speed", 0.10, RelativeToExpected(), "seconds taken / length of a slice"),
             RewardTerm(
-                "suite_size", 0.05, Target(1.0, 1.0), "tests kept / tests useful for the branches gained"
+                "execution_speed",
+                0.05,
+                RelativeToExpected(),
+                "expected seconds of the session with this slice / without it",
+            ),
+            RewardTerm(
+                "suite_size",
+                0.05,
+                Gain(5.0),
+                "tests kept beyond one a branch added, negative, as a share of the project's branches",
             ),
         )
     ),
-    horizon=400,
+    horizon=1_000,
     success=SuccessRule(10.0, "a session that gains clearly more than it spends"),
     baseline_action=TestGeneratorAction.LITERALS,
     similarity_group="test-generation",
+    discount=0.0,
 )
