@@ -10,10 +10,12 @@ import contextlib
 import functools
 import importlib
 import json
+import math
 import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,9 @@ from .universe import Arc, Meter, Universe
 
 TEST_SECONDS = {"snapshot": 0.5, "doctest": 2.0, "property": 6.0, "shipped": 4.0}
 """CPU seconds of one test by kind."""
+
+_MUTANT_SECONDS, _MUTANT_SLOWNESS = 0.5, 10.0
+"""A test on a mutant gets this many CPU seconds and in addition this many times those on the original."""
 
 _STALL_SECONDS = 60.0
 """Wall-clock seconds without progress after which a replay hangs in code that no signal reaches."""
@@ -64,10 +69,11 @@ def in_fork(action: Callable[[], object], seconds: float) -> Any:
 
 @dataclass
 class Kept:
-    """A test that adds branches: its expected outcome, what it covers and the lines it runs through."""
+    """A test that adds branches: its expected outcome, its CPU seconds, what it covers and runs through."""
 
     test: dict[str, Any]
     outcome: str
+    seconds: float
     branches: list[Arc]
     lines: set[int]
 
@@ -91,9 +97,13 @@ class Bench:
         self._meter = Meter(file)
         self._meter.measure(lambda: None)
 
-    def _run(self, test: dict[str, Any]) -> str:
-        with cpu_guard(TEST_SECONDS[test["kind"]]):
+    def _run(self, test: dict[str, Any], seconds: float = math.inf) -> str:
+        with cpu_guard(min(seconds, TEST_SECONDS[test["kind"]])):
             return run_test(test, self._module, self._items)
+
+    def _timed(self, test: dict[str, Any]) -> tuple[str, float]:
+        began = time.process_time()
+        return self._run(test), time.process_time() - began
 
     def _credited(self, arcs: set[Arc]) -> set[Arc]:
         return self._universe.credited(arcs) & self._branch_ids.keys()
@@ -134,6 +144,7 @@ class Bench:
     def _replay_all(self, tests: list[dict[str, Any]], start: int, found: list[int], pipe: int) -> None:
         meter = Meter(self._file)
         covered: set[Arc] = set()
+        arc_count = 0
         for position in [*found, *range(start, len(tests))]:
             if position >= start:
                 os.write(pipe, f"{position}\n".encode())
@@ -141,9 +152,13 @@ class Bench:
             with contextlib.suppress(Exception, CallTimeoutError):
                 outcome = meter.measure(functools.partial(self._run, tests[position]))
             if outcome == "failed":
-                meter = Meter(self._file)
+                meter, arc_count = Meter(self._file), 0
                 continue
-            credited = self._credited(meter.arcs())
+            arcs = meter.arcs()
+            if len(arcs) == arc_count:  # arcs only ever grow: nothing new
+                continue
+            arc_count = len(arcs)
+            credited = self._credited(arcs)
             if position >= start and not credited <= covered:
                 os.write(pipe, f"+{position}\n".encode())
             covered |= credited
@@ -163,9 +178,12 @@ class Bench:
 
         seconds = TEST_SECONDS[test["kind"]] * 2
         first = in_fork(measured, seconds)
-        if first is None or first[0] == "failed" or in_fork(lambda: self._run(test), seconds) != first[0]:
+        if first is None or first[0] == "failed":
             return None
-        return Kept(test, first[0], [(start, end) for start, end in first[1]], set(first[2]))
+        second = in_fork(lambda: self._timed(test), seconds)
+        if second is None or second[0] != first[0]:
+            return None
+        return Kept(test, first[0], second[1], [(start, end) for start, end in first[1]], set(first[2]))
 
     def keep(self, tests: list[dict[str, Any]]) -> tuple[list[Kept], dict[int, float]]:
         """The kept tests, and for each branch (by number) the CPU second at which it was first covered."""
@@ -190,20 +208,23 @@ class Bench:
             covering = covering[: _TESTS_A_MUTANT[covering[0].test["kind"]]] if covering else []
             changed = patcher.changed(mutant["number"]) if covering else {}
             for test in covering:
-                if self._outcome(patcher, changed, test.test) != test.outcome:
+                if self._outcome(patcher, changed, test) != test.outcome:
                     killed[number] = test.test["seconds"]
                     break
         return killed
 
-    def _outcome(self, patcher: Patcher, changed: Changed, test: dict[str, Any]) -> Any:
+    def _outcome(self, patcher: Patcher, changed: Changed, kept: Kept) -> Any:
+        """What a kept test makes of a mutant; one that takes far longer than the original has no outcome."""
+        seconds = _MUTANT_SECONDS + _MUTANT_SLOWNESS * kept.seconds
+
         def mutated() -> object:
             patcher.exchange(changed)
             try:
-                return self._run(test)
+                return self._run(kept.test, seconds)
             except (NoOutcomeError, CallTimeoutError):
                 return "no outcome"
 
-        return in_fork(mutated, TEST_SECONDS[test["kind"]])
+        return in_fork(mutated, seconds)
 
 
 def _measure(spec: dict[str, Any], tests: list[dict[str, Any]], items: dict[str, Any]) -> None:
@@ -232,6 +253,10 @@ def run(spec: dict[str, Any]) -> None:
     """Measure the tests of one run and write the result as JSON."""
     tests = list(_read(spec["tests"], spec["seconds"]))
     sys.setrecursionlimit(1000)
+    if any(test["kind"] == "property" for test in tests):
+        from .strategies.ghostwriter import warm_up
+
+        warm_up()
     if not any(test["kind"] == "shipped" for test in tests):
         _measure(spec, tests, {})
         return

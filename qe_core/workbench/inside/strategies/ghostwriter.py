@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
 
 from ..emission import Emitter
 from ..guard import cpu_guard
@@ -29,6 +30,17 @@ EXAMPLES = 25
 
 TOLERATED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """Exceptions that count as a refusal of the input, as `hypothesis write --except` would be told."""
+
+
+def warm_up() -> None:
+    """Have hypothesis read its tables now, so that processes forked from this one need not each do it."""
+
+    @settings(max_examples=5, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.text(), st.integers(), st.floats())
+    def nothing(_text: str, _whole: int, _real: float) -> None:
+        pass
+
+    nothing()
 
 
 def bind(source: str, name: str, seed_value: int) -> Callable[[], None]:
