@@ -83,6 +83,14 @@ def own_name() -> str:
         ) from None
 
 
+def make_open_folder(folder: Path) -> None:
+    """Create a folder and those missing above it so that any account may enter, whatever the umask says."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        path.chmod(0o711)
+
+
 def can_enter(path: Path) -> bool:
     """Whether any account may reach ``path``: enter every folder above it and, if it exists, use it."""
     above = all(parent.stat().st_mode & 0o001 for parent in path.parents if parent.exists())

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qe_core.errors import DatabaseUnavailableError
-from qe_core.store.server.account import Account, can_enter
+from qe_core.store.server.account import Account, can_enter, make_open_folder
 from qe_core.store.server.locking import exclusive
 
 DEFAULT_VERSION = 18
@@ -50,14 +50,16 @@ def usable_binaries(version: int, account: Account | None, shared_dir: Path) -> 
         shared_dir: where copies go, a directory everybody may enter.
     """
     installed = pg_binaries(version)
-    if account is None or can_enter(installed / "postgres"):
-        return installed
     program = installed / "postgres"
+    if account is None or can_enter(program):
+        return installed
+    make_open_folder(shared_dir)
+    package = installed.parents[1]
     copy = shared_dir / f"postgresql-{version}-{program.stat().st_size}"
     with exclusive(shared_dir / "copy.lock", seconds=60.0):
         if not copy.is_dir():
-            _copy_installation(installed.parent, copy)
-    return copy / "bin"
+            _copy_installation(package, installed.parent, copy)
+    return copy / installed.relative_to(package.parent)
 
 
 def full_version(binaries: Path) -> str:
@@ -68,10 +70,15 @@ def full_version(binaries: Path) -> str:
     return answer.stdout.split()[2]
 
 
-def _copy_installation(source: Path, target: Path) -> None:
+def _copy_installation(package: Path, installation: Path, target: Path) -> None:
+    # The programs find the wheel's own libraries beside the package, so that stays where it is relative to
+    # them.
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(source, half, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig"), symlinks=True)
+    libraries = [package.with_name(package.name + ".libs"), package / ".dylibs"]
+    for source in [installation, *(folder for folder in libraries if folder.is_dir())]:
+        unneeded = shutil.ignore_patterns("include", "*.a", "pkgconfig")
+        shutil.copytree(source, half / source.relative_to(package.parent), ignore=unneeded, symlinks=True)
     for path in [half, *half.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)

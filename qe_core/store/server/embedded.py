@@ -14,7 +14,7 @@ from typing import Self
 import psycopg2
 
 from qe_core.errors import DatabaseUnavailableError
-from qe_core.store.server.account import Account, can_enter, server_account
+from qe_core.store.server.account import Account, can_enter, make_open_folder, server_account
 from qe_core.store.server.binaries import (
     DEFAULT_VERSION,
     VERSIONS,
@@ -195,19 +195,17 @@ class EmbeddedServer:
 
     def _make_data_dir(self) -> None:
         account = server_account(self._cluster)
-        missing = [folder for folder in (self.data_dir, *self.data_dir.parents) if not folder.exists()]
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if account is None:
+                self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            else:
+                make_open_folder(self.data_dir)
         except OSError as error:
             raise DatabaseUnavailableError(
                 f"{self.data_dir} cannot be created: {error.strerror}; set QE_HOME to a directory you may "
                 "write to"
             ) from None
-        if account is None:
-            return
-        for folder in missing:
-            folder.chmod(0o711)
-        if not can_enter(self._cluster):
+        if account is not None and not can_enter(self._cluster):
             raise DatabaseUnavailableError(
                 "run by root, PostgreSQL needs an account of its own, and that cannot enter "
                 f"{self.data_dir}; set QE_HOME to a directory everybody may enter, such as one below /srv"

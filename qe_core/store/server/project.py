@@ -26,14 +26,11 @@ def project_server(home: Path | None = None, shared_dir: Path = SHARED_DIR) -> E
 
     Args:
         home: the project's home; None for the configured one.
-        shared_dir: a directory everybody may enter, created if needed.
+        shared_dir: a directory everybody may enter, created when needed.
     """
     place = (home or project_home()) / "postgres"
     if os.geteuid() != 0 or can_enter(place):
         return EmbeddedServer(place, shared_dir=shared_dir)
-    if not shared_dir.exists():
-        shared_dir.mkdir(parents=True)
-        shared_dir.chmod(0o755)
     key = blake2b(os.fsencode(place), digest_size=8).hexdigest()
     return EmbeddedServer(shared_dir / key, shared_dir=shared_dir)
 

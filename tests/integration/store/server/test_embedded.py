@@ -229,16 +229,21 @@ def test_programs_in_a_private_place_are_copied_once_and_run_from_there(
     server_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = server_directory / "shared"
-    shared.mkdir()
     monkeypatch.setattr(binaries_module, "can_enter", lambda _path: False)
     account = binaries_module.Account(os.geteuid(), os.getegid())
     copied = binaries_module.usable_binaries(18, account, shared)
     assert copied.is_relative_to(shared)
-    assert binaries_module.full_version(copied) == binaries_module.full_version(pg_binaries(18))
     before = (copied / "postgres").stat().st_ino
     assert binaries_module.usable_binaries(18, account, shared) == copied
     assert (copied / "postgres").stat().st_ino == before
     assert binaries_module.usable_binaries(18, None, shared) == pg_binaries(18)
+    for program in ("postgres", "initdb", "pg_dump"):
+        answer = subprocess.run([copied / program, "--version"], capture_output=True, text=True, check=True)
+        assert binaries_module.full_version(pg_binaries(18)) in answer.stdout
+    with EmbeddedServer(
+        server_directory / "copied", settings=THROWAWAY_SETTINGS, shared_dir=shared
+    ) as server:
+        assert ask(server.url("postgres"), "SELECT 1") == "1"
 
 
 def test_below_a_private_home_root_keeps_the_data_where_the_server_can_reach_it(
