@@ -1,10 +1,12 @@
 """The real command in a process of its own, on a fresh real database."""
 
+import asyncio
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +15,12 @@ import pytest
 from qe_core.cli.app import main
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-SLOWEST_SECONDS = 240
 
 
 @pytest.fixture
 def environment(database_url: str) -> dict[str, str]:
     """Variables under which the command works on the test's own database, without colours."""
     return {**os.environ, "QE_DATABASE_URL": database_url, "NO_COLOR": "1", "COLUMNS": "200"}
-
-
-@pytest.fixture
-def qe(tmp_path: Path, environment: dict[str, str]) -> Run:
-    """Run `qe` with some arguments to its end, in the test's directory."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "qe_core.cli", *arguments],
-            cwd=tmp_path,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=SLOWEST_SECONDS,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -63,6 +46,12 @@ def qe_here(
         return subprocess.CompletedProcess(arguments, code, output, complaints)
 
     return run
+
+
+@pytest.fixture
+def qe(qe_here: Run) -> Callable[..., Awaitable[subprocess.CompletedProcess[str]]]:
+    """Run `qe` beside the test's own event loop."""
+    return functools.partial(asyncio.to_thread, qe_here)
 
 
 @pytest.fixture

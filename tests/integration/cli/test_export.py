@@ -1,7 +1,5 @@
 """What leaves can come in again and is the same."""
 
-import asyncio
-import functools
 import json
 
 import pyarrow as pa
@@ -18,12 +16,6 @@ from qe_core.runtime.training import TrainingPlan, simulated_play, train
 from qe_core.store import Store
 
 AGENTS = ("quality-gate", "chaos-engineer")
-
-
-@pytest.fixture
-def qe(qe_here):
-    """Run `qe` beside the test's own event loop."""
-    return functools.partial(asyncio.to_thread, qe_here)
 
 
 async def play(store: Store, episodes: int = 20) -> None:
