@@ -26,7 +26,7 @@ from .mutation import Changed, Patcher
 from .oracles import NoOutcomeError, run_test
 from .universe import Arc, Meter, Universe
 
-TEST_SECONDS = {"snapshot": 0.5, "doctest": 2.0, "property": 6.0, "shipped": 4.0}
+TEST_SECONDS = {"snapshot": 0.5, "doctest": 2.0, "property": 6.0, "shipped": 2.0}
 """CPU seconds of one test by kind."""
 
 _MUTANT_SECONDS, _MUTANT_SLOWNESS = 0.5, 10.0
