@@ -70,6 +70,9 @@ class LearningSettings(Section):
     noise_weight_targets: PositiveFloat = Field(
         default=1.0, description="How many measured targets the assumed noise variance counts for."
     )
+    pessimism_standard_errors: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        default=1.0, description="Standard errors by which tables stay below the mean where samples are few."
+    )
     solver_residual_points: PositiveFloat = Field(
         default=1e-8,
         description="The exact solution iterates until its largest Bellman residual is below this, points.",
@@ -150,19 +153,21 @@ class ReplaySettings(Section):
 class HierarchySettings(Section):
     """How the levels answer for each other where an agent knows little."""
 
-    lookup: Literal["blend", "discounted"] = Field(
+    lookup: Literal["blend", "ordered"] = Field(
         default="blend",
-        description="Blend levels by evidence, or take the first level visited enough at a discount.",
+        description="Blend levels by confidence, or take the first level visited enough, at a factor.",
+    )
+    shared_values: Literal["advantage", "raw"] = Field(
+        default="advantage",
+        description="Take from category and fleet how much better an action is, or its value as it is.",
     )
     minimum_visits: int = Field(
-        default=5, ge=1, description="Visits after which the discounted lookup trusts the agent's own value."
+        default=5, ge=1, description="Visits after which the ordered lookup trusts the agent's own value."
     )
-    category_discount: Fraction = Field(
-        default=0.7, description="Factor on category values in the discounted lookup."
+    category_factor: Fraction = Field(
+        default=0.7, description="Factor on category values in the ordered lookup."
     )
-    fleet_discount: Fraction = Field(
-        default=0.5, description="Factor on fleet values in the discounted lookup."
-    )
+    fleet_factor: Fraction = Field(default=0.5, description="Factor on fleet values in the ordered lookup.")
 
 
 class TransferSettings(Section):
@@ -171,20 +176,23 @@ class TransferSettings(Section):
     minimum_confidence: Fraction = Field(
         default=0.7, description="Only values above this confidence are offered."
     )
-    discount: Fraction = Field(default=0.8, description="Factor on a transferred value.")
+    factor: Fraction = Field(default=0.8, description="Factor on a transferred value.")
 
 
 class ConvergenceSettings(Section):
-    """When an agent counts as converged: all of these over the last windows."""
+    """When an agent counts as converged: all of these over the newest windows."""
 
     window_episodes: int = Field(default=25, ge=2, description="Episodes in one statistics window.")
-    window_count: int = Field(default=10, ge=2, description="Windows over which every criterion must hold.")
+    maximum_windows: int = Field(
+        default=400, ge=2, description="Longer logs get longer windows instead of more than this many."
+    )
+    window_count: int = Field(default=10, ge=2, description="Newest windows, which are judged together.")
     max_mean_abs_q_change: PositiveFloat = Field(
-        default=0.01, description="Mean change of values relative to the reward scale must stay below this."
+        default=0.01,
+        description="Change of values per experience over the reward scale must stay below this.",
     )
     max_reward_sd_points: PositiveFloat = Field(
-        default=5.0,
-        description="Standard deviation of rewards must stay below this or inside its own noise floor.",
+        default=5.0, description="Spread of window means of the return that is always accepted, points."
     )
     min_success_rate: Fraction = Field(
         default=0.85, description="Share of successful episodes must exceed this."
@@ -193,15 +201,30 @@ class ConvergenceSettings(Section):
     max_bellman_residual_points: PositiveFloat = Field(
         default=10.0, description="Visit-weighted mean residual against the empirical MDP, points."
     )
+    max_recent_bias_points: PositiveFloat = Field(
+        default=10.0, description="Noise-corrected bias of values against the newest targets, points."
+    )
     max_greedy_churn: Fraction = Field(
         default=0.05, description="Visit-weighted share of states whose best action changed between windows."
     )
-    min_pair_visits: int = Field(
-        default=5, ge=1, description="Visits every reachable pair that matters needs."
+    min_pair_visits: int = Field(default=5, ge=1, description="Visits every pair that matters needs.")
+    min_pair_coverage: Fraction = Field(
+        default=0.8, description="Visit-weighted share of states where enough pairs were visited enough."
+    )
+    tie_points: PositiveFloat = Field(
+        default=1.0, description="A best action that loses less than this is not a change of policy, points."
     )
     stale_after_days: PositiveFloat = Field(
         default=14.0, description="An agent without experiences for this long is stale, days."
     )
+
+    @model_validator(mode="after")
+    def _windows_suffice(self) -> Self:
+        if self.maximum_windows < self.window_count:
+            raise ValueError(
+                f"maximum_windows {self.maximum_windows} must not be below window_count {self.window_count}"
+            )
+        return self
 
 
 class RewardWeights(Section):

@@ -18,6 +18,10 @@ from qe_core.config import (
     settings_schema,
 )
 from qe_core.errors import ConfigError
+from qe_core.hierarchy.aggregate import ValueKind
+from qe_core.hierarchy.lookup import LookupSettings
+from qe_core.hierarchy.transfer import TransferSettings
+from qe_core.learning.convergence import ConvergenceSettings
 from qe_core.learning.exploration import schedule_from_state
 from qe_core.learning.q_table import ConfidenceSettings
 from qe_core.learning.updates import LearningRate
@@ -126,6 +130,10 @@ BAD_FILES: list[tuple[Any, str]] = [
     ),
     ({"retention": {"experiences_days": 0}}, "a whole number at least 1 and at most 3650"),
     ({"pipelines": {"statistics_cron": "hourly"}}, "statistics_cron = 'hourly': must be five cron fields"),
+    (
+        {"convergence": {"maximum_windows": 5}},
+        "convergence: maximum_windows 5 must not be below window_count 10",
+    ),
     ({"convergence": {"min_success_rate": None}}, "min_success_rate = None is not allowed"),
 ]
 
@@ -225,6 +233,13 @@ def test_defaults_agree_with_the_learning_core() -> None:
     assert ConfidenceSettings() == ConfidenceSettings(
         learning.prior_variance_points2, learning.noise_variance_points2, learning.noise_weight_targets
     )
+    convergence = settings.convergence.model_dump()
+    convergence["stale_after_seconds"] = convergence.pop("stale_after_days") * 86_400
+    assert ConvergenceSettings(**convergence) == ConvergenceSettings()
+    hierarchy = settings.hierarchy
+    factors = (hierarchy.minimum_visits, hierarchy.category_factor, hierarchy.fleet_factor)
+    assert LookupSettings(*factors, ValueKind(hierarchy.shared_values)) == LookupSettings()
+    assert TransferSettings(**settings.transfer.model_dump()) == TransferSettings()
     rates = {"initial": exploration.rate_initial, "final": exploration.rate_min}
     for kind, extra in (
         ("exponential", {"decay": exploration.decay_per_episode}),
