@@ -49,6 +49,7 @@ def convergence_settings(settings: Settings) -> ConvergenceSettings:
     rules = settings.convergence
     return ConvergenceSettings(
         window_episodes=rules.window_episodes,
+        maximum_windows=rules.maximum_windows,
         window_count=rules.window_count,
         reward_scale=2 * REWARD_LIMIT,
         max_mean_abs_q_change=rules.max_mean_abs_q_change,
@@ -56,8 +57,11 @@ def convergence_settings(settings: Settings) -> ConvergenceSettings:
         min_success_rate=rules.min_success_rate,
         max_exploration_rate=rules.max_exploration_rate,
         max_bellman_residual_points=rules.max_bellman_residual_points,
+        max_recent_bias_points=rules.max_recent_bias_points,
         max_greedy_churn=rules.max_greedy_churn,
         min_pair_visits=rules.min_pair_visits,
+        min_pair_coverage=rules.min_pair_coverage,
+        tie_points=rules.tie_points,
         stale_after_seconds=rules.stale_after_days * DAY_SECONDS,
     )
 
