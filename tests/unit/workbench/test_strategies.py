@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,17 @@ from qe_core.workbench.inside.strategies import (
     doctests,
     edge_values,
     literals,
+    neighbour_tests,
 )
 from qe_core.workbench.inside.strategies.callables import Parameter, Target, discover
 from qe_core.workbench.inside.strategies.edge_values import EDGES
 from qe_core.workbench.inside.strategies.literals import Mine
-from qe_core.workbench.inside.strategies.neighbour_tests import count_tests, is_own_test, neighbour_files
+from qe_core.workbench.inside.strategies.neighbour_tests import (
+    count_tests,
+    few_cases,
+    is_own_test,
+    neighbour_files,
+)
 
 
 @pytest.mark.parametrize("strategy", [literals, edge_values])
@@ -126,6 +133,29 @@ def test_neighbours_are_all_test_files_but_the_module_s_own(tiny: Any) -> None:
     assert [file.name for file in neighbour_files(tests, "tiny.shapes")] == ["test_other.py"]
     assert [file.name for file in neighbour_files(tests, "tiny.other")] == ["test_shapes.py"]
     assert count_tests(neighbour_files(tests, "tiny.shapes")) == 2
+
+
+def test_neighbours_run_under_pytest_and_failures_are_counted(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    neighbour_tests.run(tiny.spec)
+    assert [(test["source"], test["passed"]) for test in tiny.emitted()] == [
+        ("test_other.py::test_square[1]", True),
+        ("test_other.py::test_square[2]", True),
+        ("test_other.py::test_wrong", False),
+    ]
+
+
+def test_package_without_neighbours_emits_nothing(tiny: Any) -> None:
+    neighbour_tests.run({**tiny.spec, "shipped_tests": ""})
+    assert tiny.emitted() == []
+
+
+def test_only_the_first_cases_of_a_parametrised_test_are_run() -> None:
+    items = [SimpleNamespace(nodeid=f"f.py::test_a[{case}]") for case in range(9)]
+    items += [SimpleNamespace(nodeid="f.py::test_b")]
+    assert [item.nodeid[-3:] for item in few_cases(items)] == ["[0]", "[1]", "[2]", "[3]", "[4]", "t_b"]
 
 
 @pytest.mark.parametrize(
