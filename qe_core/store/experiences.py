@@ -181,7 +181,9 @@ class ExperienceLog:
             )
             return affected_count(await connection.execute(STATEMENTS["insert_new_experiences"]))
         except asyncpg.CheckViolationError as error:
-            rule = RULES.get(error.constraint_name, error.constraint_name)
+            # Without a constraint's name it is a missing partition: dropped since this log made sure of it.
+            self._known_months.clear()
+            rule = RULES.get(error.constraint_name, "its month must have a partition; append it again")
             raise ExperienceRejectedError(
                 f"an experience breaks a rule of the log: {rule}. None of its batch was stored. "
                 f"{error.detail}"

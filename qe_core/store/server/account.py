@@ -6,6 +6,7 @@ What belongs here: choosing the account and asking what it can reach. What does 
 import grp
 import os
 import pwd
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,19 @@ def own_name() -> str:
             f"user id {os.geteuid()} has no name in /etc/passwd, and PostgreSQL needs one; "
             "run as a named user, or set QE_DATABASE_URL to a server of your own"
         ) from None
+
+
+def admitted_names(owner: Account | None) -> list[str]:
+    """Return whom the server answers: the present user, root, and the owner of the data where he has a name.
+
+    Root could read the files anyway; without his name a project used by root and by its owner would lock one
+    out.
+    """
+    names = {own_name()}
+    for uid in (0, *(() if owner is None else (owner.uid,))):
+        with suppress(KeyError):
+            names.add(pwd.getpwuid(uid).pw_name)
+    return sorted(names)
 
 
 def make_open_folder(folder: Path) -> None:

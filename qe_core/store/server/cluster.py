@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from qe_core.errors import DatabaseUnavailableError
-from qe_core.store.server.account import Account, creating_account, own_name
+from qe_core.store.server.account import Account, admitted_names, creating_account, own_name
 from qe_core.store.server.process import MINIMAL_ENVIRONMENT
 
 ROLE = "qe"
@@ -100,7 +100,7 @@ def write_configuration(
     files = {
         "postgresql.conf": "\n".join(lines),
         "pg_hba.conf": f"local all {ROLE} peer map=owner",
-        "pg_ident.conf": f'owner "{own_name()}" {ROLE}',
+        "pg_ident.conf": "\n".join(f'owner "{name}" {ROLE}' for name in admitted_names(owner)),
     }
     for name, text in files.items():
         path = cluster / name

@@ -4,6 +4,7 @@ What belongs here: start, stop, status of one data directory. What does not: whe
 directory is (`project`), the files in it (`cluster`) and the process (`process`).
 """
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, suppress
@@ -49,6 +50,9 @@ STOP_SECONDS = 20.0
 _PAUSE_SECONDS = 0.02
 _LOG_LIMIT_BYTES = 10_000_000
 _TAIL_CHARACTERS = 1_500
+_FULL = ("too many clients", "remaining connection slots")
+"""What a server says that works but has no connection left."""
+
 _STILL_DYING = ("is still in use", "already exists", "is already in use")
 
 
@@ -120,6 +124,7 @@ class EmbeddedServer:
         Raises:
             DatabaseUnavailableError: its process cannot be ended.
         """
+        self._require_access()
         if not self._cluster.exists():
             return False
         with self._lock():
@@ -137,6 +142,7 @@ class EmbeddedServer:
 
     def status(self) -> ServerStatus:
         """Return whether the server runs and where; never starts anything."""
+        self._require_access()
         found = running_postmaster(self._cluster)
         answer = None if found is None else self._probe(found)
         return ServerStatus(
@@ -154,6 +160,7 @@ class EmbeddedServer:
         Raises:
             DatabaseUnavailableError: the server is not running.
         """
+        self._require_access()
         found = running_postmaster(self._cluster)
         if found is None or found.socket_dir is None:
             raise DatabaseUnavailableError(
@@ -187,13 +194,34 @@ class EmbeddedServer:
             found = running_postmaster(self._cluster)
             if found is not None and self._wait_for_answer(found.pid):
                 return False
+            # It may have ended while we waited, as a killed one does.
+            found = running_postmaster(self._cluster)
+            if found is not None and not self._has_lost_socket():
+                raise DatabaseUnavailableError(
+                    f"process {found.pid} serves {self.data_dir} but does not answer within "
+                    f"{START_SECONDS:g} s; it may be recovering, see {self.log_file}, or end it: qe db stop"
+                )
             if found is not None:
-                # Alive without answering, because its socket was swept away or it hangs: it serves nobody.
                 stop_process(found.pid, STOP_SECONDS)
-            self._launch_until_answering()
+            try:
+                self._launch_until_answering()
+            except OSError as error:
+                raise DatabaseUnavailableError(
+                    f"PostgreSQL cannot be prepared in {self.data_dir}: {error}; set QE_HOME to another "
+                    "directory, or QE_DATABASE_URL to a server of your own"
+                ) from error
             return True
 
+    def _require_access(self) -> None:
+        if self.data_dir.exists() and not os.access(self.data_dir, os.R_OK | os.W_OK | os.X_OK):
+            raise DatabaseUnavailableError(
+                f"{self.data_dir} belongs to another user; work as that user, or set QE_HOME to a directory "
+                "of "
+                "your own"
+            )
+
     def _make_data_dir(self) -> None:
+        self._require_access()
         account = server_account(self._cluster)
         try:
             if account is None:
@@ -242,7 +270,7 @@ class EmbeddedServer:
             found = running_postmaster(self._cluster)
             if found is not None and self._probe(found) is not None:
                 return True
-            if found is not None and found.socket_dir is not None and not found.socket_dir.exists():
+            if self._has_lost_socket():
                 return False
             time.sleep(_PAUSE_SECONDS)
         return False
@@ -255,8 +283,14 @@ class EmbeddedServer:
             with closing(psycopg2.connect(url, connect_timeout=5)) as session, session.cursor() as cursor:
                 cursor.execute(STATEMENTS["probe"])
                 return str(cursor.fetchone()[0])
-        except psycopg2.OperationalError:
-            return None
+        except psycopg2.OperationalError as error:
+            is_full = any(phrase in str(error) for phrase in _FULL)
+            return full_version(pg_binaries(self._cluster_version())) if is_full else None
+
+    def _has_lost_socket(self) -> bool:
+        """Whether the server runs but its socket's directory was swept away, so that nobody reaches it."""
+        found = running_postmaster(self._cluster)
+        return found is not None and found.socket_dir is not None and not found.socket_dir.exists()
 
     def _log_tail(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARACTERS:].strip()

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from qe_core.store import ExperienceRejectedError, Store
+from tests.conftest import execute
 from tests.integration.store.rows import FINGERPRINT, START, experiences
 
 MILLION = 1_000_000
@@ -91,6 +92,14 @@ async def test_experiences_of_many_months_go_to_partitions_of_their_own(
         names = [name for (name,) in cursor.fetchall()]
     session.close()
     assert names == [f"learning_experiences_2025_{month:02d}" for month in range(1, 13)]
+
+
+async def test_a_partition_dropped_behind_our_back_is_made_again(store: Store, database_url: str) -> None:
+    await store.experiences.append(experiences(5))
+    execute(database_url, "DROP TABLE learning_experiences_2026_03")
+    with pytest.raises(ExperienceRejectedError, match="its month must have a partition; append it again"):
+        await store.experiences.append(experiences(5))
+    assert await store.experiences.append(experiences(5)) == 5
 
 
 async def test_months_begin_and_end_at_midnight_utc_whatever_the_zone_of_the_time(store: Store) -> None:

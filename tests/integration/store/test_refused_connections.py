@@ -146,6 +146,14 @@ async def test_a_right_password_is_accepted(password_server: EmbeddedServer) -> 
         assert await store.status() == []
 
 
+async def test_a_store_closes_quietly_when_its_server_is_gone(server_directory: Path) -> None:
+    with EmbeddedServer(server_directory / "gone", settings=THROWAWAY_SETTINGS) as server:
+        await migrate(server.url())
+        async with asyncio.timeout(20), Store.connect(server.url()) as store:
+            assert await store.status() == []
+            server.stop()
+
+
 async def test_a_server_that_went_away_is_named_as_such(server_directory: Path) -> None:
     with EmbeddedServer(server_directory / "leaving", settings=THROWAWAY_SETTINGS) as server:
         await migrate(server.url())

@@ -17,6 +17,7 @@ import pytest
 from qe_core.errors import DatabaseUnavailableError
 from qe_core.store.server import EmbeddedServer, database_url, pg_binaries, project_server
 from qe_core.store.server import binaries as binaries_module
+from qe_core.store.server import embedded as embedded_module
 from tests.conftest import THROWAWAY_SETTINGS, execute
 
 IS_ROOT = os.geteuid() == 0
@@ -184,6 +185,52 @@ def test_a_stray_environment_does_not_reach_the_server(
         monkeypatch.setenv(name, value)
     server.start()
     assert ask(server.url("postgres"), "SHOW port") == "5432"
+
+
+def test_a_full_server_is_recognised_as_running(server_directory: Path) -> None:
+    settings = {**THROWAWAY_SETTINGS, "max_connections": "4", "max_wal_senders": "0"}
+    with EmbeddedServer(server_directory / "full", settings=settings) as server:
+        sessions = [psycopg2.connect(server.url("postgres")) for _ in range(4)]
+        assert server.status().is_running
+        assert server.start() == server.url()
+        for session in sessions:
+            session.close()
+
+
+def test_a_server_that_hangs_is_not_killed_but_named(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.start()
+    pid = server.status().pid
+    assert pid is not None
+    monkeypatch.setattr(embedded_module, "START_SECONDS", 0.3)
+    monkeypatch.setattr(EmbeddedServer, "_probe", lambda _self, _found: None)
+    with pytest.raises(DatabaseUnavailableError, match=rf"process {pid} serves .* but does not answer"):
+        server.start()
+    monkeypatch.undo()
+    assert server.status().pid == pid
+
+
+def test_a_place_that_cannot_be_written_is_named(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(embedded_module, "create_cluster", full_disk)
+    with pytest.raises(
+        DatabaseUnavailableError, match=r"cannot be prepared in .*No space left on device; set QE_HOME"
+    ):
+        server.start()
+
+
+def test_another_users_data_is_not_touched(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.data_dir.mkdir(mode=0o711)
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    for refused in (server.start, server.stop, server.status, server.url):
+        with pytest.raises(DatabaseUnavailableError, match="belongs to another user; work as that user"):
+            refused()
+    monkeypatch.undo()
 
 
 def test_a_server_that_does_not_start_says_why(server_directory: Path) -> None:
