@@ -69,13 +69,15 @@ def tools_python(directory: Path, strategies: Sequence[str]) -> Path:
         _do([uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(LOCK)])
     else:
         _do([str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(LOCK)])
+    # Whether the installer does this depends on its settings; without, every start compiles, on the clock.
+    _do([str(python), "-m", "compileall", "-q", str(directory / "lib")], may_fail=True)
     _do(["chmod", "-R", "go+rX", str(directory)])
     return python
 
 
-def _do(command: list[str]) -> None:
+def _do(command: list[str], *, may_fail: bool = False) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (fixed)
-    if done.returncode:
+    if done.returncode and not may_fail:
         raise WorkbenchError(
             f"Could not prepare the tools' environment: `{' '.join(command)}` said "
             f"{done.stderr.strip()[-500:]}. "
