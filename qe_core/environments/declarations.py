@@ -112,7 +112,7 @@ class WorldDeclaration:
     finding: str | None = None
     frequencies: Mapping[str, float] = field(default_factory=dict, hash=False)
     leans: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
-    reported: float = 0.4
+    reported: float = 0.5
     noticed: float = 0.2
     unclear: tuple[str, ...] = ()
     progress: Progress | None = None
@@ -120,7 +120,7 @@ class WorldDeclaration:
     budget: str | None = "budget"
     spending: float = 1.0
     noise_points: float = 5.0
-    typical_tasks: int = 5
+    typical_tasks: int = 4
     skew: float = 1.0
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class PlaySettings:
     schedule: ExplorationSchedule = field(default_factory=ExponentialSchedule)
     learning_rate: LearningRate = field(default_factory=LearningRate)
     discount: float | None = None
-    minimum_tries: int = 3
+    minimum_tries: int = 5
     horizon: int | None = None
 
 

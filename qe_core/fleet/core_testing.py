@@ -158,11 +158,11 @@ QUALITY_GATE = AgentContract(
             "escaped_defects", 0.40, Gain(1.0), "1 when a defective build is stopped, -1 when it gets through"
         ),
         RewardTerm(
-            "needless_blocks", 0.25, Gain(1.0), "1 when a sound build goes on at once, -1 when it is blocked"
+            "needless_blocks", 0.30, Gain(1.0), "1 when a sound build goes on at once, -1 when it is blocked"
         ),
         coverage_gain=0.0,
         defects_found=0.0,
-        execution_speed=0.15,
+        execution_speed=0.10,
         cost_efficiency=0.10,
         quality_improvement=0.05,
         pattern_reuse=0.05,

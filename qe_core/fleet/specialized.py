@@ -47,9 +47,9 @@ DEPLOYMENT_READINESS = AgentContract(
     },
     reward=default_rewards(
         RewardTerm(
-            "escaped_defects", 0.45, Gain(1.0), "1 when a defective release is held, -1 when it goes out"
+            "escaped_defects", 0.40, Gain(1.0), "1 when a defective release is held, -1 when it goes out"
         ),
-        RewardTerm("needless_holds", 0.25, Gain(1.0), "1 when a sound release goes out, -1 when it is held"),
+        RewardTerm("needless_holds", 0.30, Gain(1.0), "1 when a sound release goes out, -1 when it is held"),
         coverage_gain=0.0,
         defects_found=0.0,
         execution_speed=0.10,

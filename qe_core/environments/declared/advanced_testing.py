@@ -76,7 +76,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             "change_size=large": {"environment": 1.7},
             "risk=high": {"timing": 1.4},
         },
-        typical_tasks=4,
+        typical_tasks=3,
         progress=Progress(
             feature="instability",
             path=("unstable", "wavering", "stable"),

@@ -43,7 +43,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
         finding="gap_kind",
         frequencies={"branches": 0.40, "error-paths": 0.35, "dead-code": 0.25},
         leans={"churn=busy": {"branches": 1.6}, "churn=calm": {"dead-code": 2.0}},
-        typical_tasks=4,
+        typical_tasks=3,
         progress=CLOSING_GAP,
         steps={
             "line-report": Step(cost=1.1, looks=0.45),
@@ -70,9 +70,9 @@ WORLDS: tuple[WorldDeclaration, ...] = (
         },
         unclear=("doubtful",),
         reported=0.1,
-        spending=0.6,
+        spending=0.8,
         noise_points=4.0,
-        typical_tasks=4,
+        typical_tasks=3,
         steps={
             "pass": Step(
                 cost=1.0,

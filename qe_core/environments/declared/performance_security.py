@@ -35,7 +35,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             "exposure=internal": {"secrets": 2.0},
             "track_record=failing": {"dependencies": 1.5},
         },
-        typical_tasks=4,
+        typical_tasks=3,
         progress=Progress(feature="known_issues", path=("none", "some"), remaining=(1.0, 0.75), rate=0.2),
         steps={
             "static-scan": Step(cost=0.8, effect=-0.05, fits={"injection": 0.40}),

@@ -19,7 +19,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
         },
         unclear=("doubtful",),
         reported=0.1,
-        spending=0.6,
+        spending=0.8,
         noise_points=4.0,
         typical_tasks=4,
         steps={
@@ -81,7 +81,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             "environment=development": {"crash": 1.8},
             "size=large": {"exhaustion": 1.6},
         },
-        typical_tasks=4,
+        typical_tasks=3,
         progress=Progress(
             feature="track_record", path=("failing", "mixed", "healthy"), remaining=(1.0, 0.85, 0.6), rate=0.2
         ),

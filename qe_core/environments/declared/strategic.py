@@ -17,7 +17,7 @@ WORLDS: tuple[WorldDeclaration, ...] = (
             "deadline=near": {"untestable": 1.6},
             "track_record=failing": {"wording": 1.4},
         },
-        typical_tasks=4,
+        typical_tasks=3,
         progress=Progress(
             feature="ambiguity",
             path=("contradictory", "vague", "clear"),

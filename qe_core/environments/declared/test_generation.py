@@ -3,15 +3,13 @@
 What belongs here: what a slice of each strategy brings, and when to move on. What does not: the recorded
 outcomes of real generators, which the pilot learns from first of all (`qe_core.environments.recorded`).
 
-Declared over the features every core-testing agent has: the agent's own features are measured on real
-modules, and here they are given by the task.
+Declared over the features every core-testing agent has and the budget. The agent's other features are
+measured on real modules; here they are given by the task. The agent looks one slice ahead (its own discount
+is 0), so the optimum here is the best next slice.
 """
 
 from qe_core.environments.declarations import Outcome, Progress, Step, WorldDeclaration
 from qe_core.fleet.test_generation import TEST_GENERATOR
-
-SEES_BUDGET = "budget" in TEST_GENERATOR.state_model.model_fields
-"""Whether the agent's state shows what is left of the session."""
 
 EXHAUSTED = {"track_record=failing": -0.60, "track_record=mixed": -0.10}
 """After slices that gained nothing, more of the same brings little."""
@@ -22,9 +20,8 @@ TEST_GENERATOR_WORLD = WorldDeclaration(
         feature="coverage_gap", path=("wide", "moderate", "narrow"), remaining=(1.0, 0.75, 0.35), rate=0.4
     ),
     outcome=Outcome(feature="track_record", levels=("failing", "mixed", "healthy"), start="healthy"),
-    budget="budget" if SEES_BUDGET else None,
-    spending=0.6 if SEES_BUDGET else 0.1,
-    typical_tasks=5,
+    spending=0.6,
+    typical_tasks=16,
     steps={
         "literals": Step(cost=0.8, effect=0.10, pays={**EXHAUSTED, "coverage_gap=wide": 0.20}),
         "edge-values": Step(cost=0.8, effect=0.0, pays={**EXHAUSTED, "size=small": 0.50}),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from qe_core.environments import rollouts
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
@@ -105,6 +106,19 @@ def test_values_follow_the_update_worked_by_hand(drawn: Drawn) -> None:
     assert np.array_equal(log.visits, visits)
 
 
+def test_compiled_play_is_the_plain_loop(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = drawn("quality-gate", 0)
+    compiled = played(world, 60, seed=3)
+    for name in ("_choose", "_pick", "_tried_value", "_play_episode"):
+        monkeypatch.setattr(rollouts, name, getattr(rollouts, name).py_func)
+    plain = played(world, 60, seed=3)
+    for column in ("state", "action", "next_state", "terminated", "truncated"):
+        assert np.array_equal(getattr(plain.transitions, column), getattr(compiled.transitions, column))
+    assert plain.transitions.reward == pytest.approx(compiled.transitions.reward, abs=1e-12)
+    assert plain.propensity == pytest.approx(compiled.propensity, abs=1e-12)
+    assert plain.q == pytest.approx(compiled.q, abs=1e-9)
+
+
 def test_learning_goes_on_from_what_was_learned(drawn: Drawn) -> None:
     world = drawn("test-executor", 0)
     first = played(world)
@@ -140,7 +154,7 @@ def test_arguments_that_do_not_fit_are_refused(arguments: dict, message: str, dr
 def test_a_thousand_episodes_bring_most_of_the_optimum(drawn: Drawn) -> None:
     """Plain ε-greedy play and the exact solution of what was seen, on all agents and three worlds each.
 
-    Seeded, so the figures are fixed; seen 0.95 on average and 0.95 or more on two thirds of the worlds.
+    Seeded, so the figures are fixed; seen 0.98 on average and 0.95 or more on nine worlds in ten.
     """
     shares = {}
     for contract in AGENTS:
@@ -148,14 +162,18 @@ def test_a_thousand_episodes_bring_most_of_the_optimum(drawn: Drawn) -> None:
             world = drawn(contract.name, seed)
             log = played(world, 1000, seed)
             table = q_table_from_transitions(
-                log.transitions, world.state_count, world.action_count, 0.95, Caution(pessimism=1.0)
+                log.transitions,
+                world.state_count,
+                world.action_count,
+                world.discount_or_own(None),
+                Caution(pessimism=1.0),
             )
             shares[contract.name, seed] = world.value_of(table.greedy()) / world.optimal_value()
     figures = np.array(list(shares.values()))
     print({key: round(float(share), 3) for key, share in shares.items()})  # noqa: T201
-    assert figures.mean() > 0.94
-    assert (figures >= 0.95).mean() > 0.6
-    assert figures.min() > 0.75
+    assert figures.mean() > 0.96
+    assert (figures >= 0.95).mean() > 0.8
+    assert figures.min() > 0.85
 
 
 def test_the_whole_fleet_plays_a_thousand_episodes_in_seconds(drawn: Drawn) -> None:

@@ -60,7 +60,8 @@ def test_rewards_cannot_leave_the_range_of_points(agent: str, drawn: Drawn) -> N
     for seed in SEEDS:
         world = drawn(agent, seed)
         assert (np.abs(world.reward_mean) + NOISE_SPAN * world.reward_sd <= REWARD_LIMIT + 1e-9).all()
-        assert (world.reward_sd[world.is_reachable] > 0).all()
+        is_certain = world.reward_sd[world.is_reachable] == 0
+        assert (np.abs(world.reward_mean[world.is_reachable][is_certain]) > 99.9).all()
 
 
 @every_agent
@@ -94,7 +95,7 @@ def test_there_is_something_to_learn_in_every_world(agent: str, drawn: Drawn) ->
     shares = [drawn(agent, seed).advantage_share(drawn(agent, seed).fixed_values().max()) for seed in SEEDS]
     print(f"{agent}: best fixed action's share of the optimum's gain over random {np.round(shares, 2)}")  # noqa: T201
     assert median(shares) <= 0.75
-    assert max(shares) <= 0.90
+    assert max(shares) <= 0.95
 
 
 @every_agent
@@ -108,12 +109,12 @@ def test_the_best_action_depends_on_the_state_and_chance_earns_little(agent: str
 
 @every_agent
 def test_the_success_rule_tells_a_good_policy_from_chance(agent: str, drawn: Drawn) -> None:
-    """The optimum succeeds in over 85 % of episodes and chance in under 65 %; each rate ± 2.5 % at 99 %."""
+    """The optimum succeeds in over 85 % of episodes and chance in under 65 %; each rate ± 4 % at 99 %."""
     for seed in SEEDS:
         world = drawn(agent, seed)
-        best = followed(world, world.optimal_policy(), 1000, seed)
+        best = followed(world, world.optimal_policy(), 500, seed)
         chance = play(
-            world, 1000, np.random.default_rng(seed), PlaySettings(schedule=ExponentialSchedule(1.0, 1.0))
+            world, 500, np.random.default_rng(seed), PlaySettings(schedule=ExponentialSchedule(1.0, 1.0))
         )
         assert best.is_success.mean() > 0.85
         assert chance.is_success.mean() < 0.65
@@ -123,10 +124,11 @@ def test_the_success_rule_tells_a_good_policy_from_chance(agent: str, drawn: Dra
 def test_simulated_returns_agree_with_the_exact_value(agent: str, drawn: Drawn) -> None:
     """A z-test at 4 standard errors: wrong once in 16,000, over all 36 once in 440; the seeds are fixed."""
     world = drawn(agent, 0)
+    discount = world.discount_or_own(None)
     for policy in (world.optimal_policy(), np.full(world.state_count, 1)):
-        log = followed(world, policy, 4000, 0, horizon=400)
+        log = followed(world, policy, 2500, 0, horizon=400)
         assert not log.transitions.truncated.any()
-        discounted = np.bincount(log.episode, weights=DISCOUNT**log.step * log.transitions.reward)
+        discounted = np.bincount(log.episode, weights=discount**log.step * log.transitions.reward)
         error = discounted.std(ddof=1) / np.sqrt(len(discounted))
         assert abs(discounted.mean() - world.value_of(policy)) < 4 * error
 
