@@ -8,6 +8,7 @@ standard output; whatever else wants to print goes to standard error). What does
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +18,15 @@ from uuid import uuid4
 import dagster as dg
 
 from qe_core.store.server import database_url
+from qe_pipelines.automation import UNFINISHED
+from qe_pipelines.defs.maintenance.failures import cause_of
 from qe_pipelines.home import default_home, prepare_dagster_home
 from qe_pipelines.partitions import PROGRESS
 
 Say = Callable[[Mapping[str, Any]], None]
+
+HOST_TAG, PROCESS_TAG = "qe/host", "qe/process"
+"""Tags that say where a run of this module is executed."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration that keeps the events out of the terminal; the instance has them all."""
@@ -52,7 +58,30 @@ def project_instance() -> Iterator[dg.DagsterInstance]:
     home = prepare_dagster_home(default_home().expanduser().resolve(), database_url())
     os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.get() as instance:
+        close_abandoned_runs(instance)
         yield instance
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs of this machine whose process is gone as failed, and return their ids.
+
+    Dagster's own monitoring watches the processes it started; these ones it did not.
+    """
+    unfinished = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=UNFINISHED)
+    abandoned = [run for run in instance.get_runs(unfinished) if not _is_alive(int(run.tags[PROCESS_TAG]))]
+    for run in abandoned:
+        instance.report_run_failed(run, "its process ended without saying why")
+    return [run.run_id for run in abandoned]
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def run_job(
@@ -83,7 +112,7 @@ def run_job(
         return job.execute_in_process(
             run_config=QUIET,
             instance=instance,
-            tags=dict(tags or {}),
+            tags={**(tags or {}), HOST_TAG: socket.gethostname(), PROCESS_TAG: str(os.getpid())},
             asset_selection=assets,
             run_id=run_id,
             raise_on_error=False,
@@ -114,9 +143,7 @@ class _Progress(logging.Handler):
                 self.done += 1
                 self.say({"step": event.step_key, "done": self.done, "total": self.total})
             case dg.DagsterEventType.STEP_FAILURE:
-                error = event.step_failure_data.error
-                cause = error.cause if error and error.cause else error
-                self.say({"step": event.step_key, "error": cause.message.strip() if cause else "failed"})
+                self.say({"step": event.step_key, "error": cause_of(event.step_failure_data.error)})
             case dg.DagsterEventType.RUN_FAILURE if event.step_key is None and event.message:
                 self.say({"failed": event.message})
             case _:

@@ -4,12 +4,15 @@ What belongs here: translating a contract or a category into what the store and 
 does not: loading, solving, aggregating and publishing themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract, Approach, Category, FleetContext, registry, shared_fingerprint
 from qe_core.hierarchy.aggregate import Aggregate, AggregationPart
-from qe_core.learning.q_table import quantised_weights
+from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.store import Level, Store, StoredTable, TableHandle
 from qe_pipelines.parameters import confidence_settings
 
@@ -42,9 +45,27 @@ class TableDeclaration:
         )
 
     async def load(self, store: Store) -> StoredTable:
-        """Return the table as committed, created empty if need be."""
-        await self.ensure(store)
+        """Return the table as committed.
+
+        Raises:
+            StoreError: it is not registered, or under another contract.
+        """
         return await store.q_tables.load(self.level, self.name, self.fingerprint)
+
+    def empty(self) -> StoredTable:
+        """Return what stands for the table as long as it is not registered: no evidence, version 0."""
+        handle = TableHandle(
+            0,
+            self.level,
+            self.name,
+            self.fingerprint,
+            self.state_count,
+            self.action_names,
+            epoch=0,
+            version=0,
+        )
+        table = QTable.zeros(self.state_count, len(self.action_names))
+        return StoredTable(handle, table, np.zeros_like(table.q))
 
 
 def individual_table(contract: AgentContract) -> TableDeclaration:
@@ -67,6 +88,21 @@ def fleet_table() -> TableDeclaration:
 def _shared_table(level: Level, name: str, context: type[FleetContext]) -> TableDeclaration:
     approaches = tuple(approach.value for approach in Approach)
     return TableDeclaration(level, name, shared_fingerprint(context), context.space_size(), approaches)
+
+
+async def load_tables(store: Store, declarations: Sequence[TableDeclaration]) -> list[StoredTable]:
+    """Return these tables as committed, empty ones for those not registered under the contract of today.
+
+    Reading registers nothing: whoever looks must not change what there is to see.
+    """
+    lines = await store.q_tables.list_tables()
+    registered = {(line.level, line.name, line.fingerprint) for line in lines}
+    return [
+        await declaration.load(store)
+        if (declaration.level, declaration.name, declaration.fingerprint) in registered
+        else declaration.empty()
+        for declaration in declarations
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +130,9 @@ async def category_parts(store: Store, category: Category, settings: Settings) -
     taken from the evidence itself.
     """
     found = Parts([], {})
-    for contract in registry().by_category(category):
-        stored = await individual_table(contract).load(store)
+    contracts = registry().by_category(category)
+    tables = await load_tables(store, [individual_table(contract) for contract in contracts])
+    for contract, stored in zip(contracts, tables, strict=True):
         weights = quantised_weights(stored.table, confidence_settings(settings))
         divisor, approaches = contract.category_divisor, contract.approach_indices
         found.parts.append(AggregationPart(contract.name, stored.table, weights, divisor, approaches))
@@ -106,8 +143,8 @@ async def category_parts(store: Store, category: Category, settings: Settings) -
 async def fleet_parts(store: Store) -> Parts:
     """Return the tables of all categories as parts of the fleet's table."""
     found = Parts([], {})
-    for category in Category:
-        stored = await category_table(category).load(store)
+    tables = await load_tables(store, [category_table(category) for category in Category])
+    for category, stored in zip(Category, tables, strict=True):
         divisor = category.context.divisor_to(FleetContext)
         found.parts.append(Aggregate(stored.table, stored.weights).as_part(category.value, divisor))
         found.versions[category.value] = stored.version

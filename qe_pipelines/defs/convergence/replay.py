@@ -1,8 +1,8 @@
 """Replay: learning again from the newest experiences, beside the exact solution of all of them.
 
 What belongs here: the asset `replayed_policy`. What does not: sampling and training
-(`qe_core.learning.replay`). It writes no table: the exact solution is what agents follow. Where a policy
-trained on the newest experiences alone differs from it, the world has moved.
+(`qe_core.learning.replay`). It writes no table: what agents follow is the exact solution. Where going on from
+there with the newest experiences alone leads to another policy, the world has moved.
 """
 
 import hashlib
@@ -13,15 +13,14 @@ import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract
+from qe_core.learning.empirical_mdp import q_table_from_transitions
 from qe_core.learning.experience import Transitions
-from qe_core.learning.q_table import QTable
 from qe_core.learning.replay.buffer import ReplayBuffer
 from qe_core.learning.replay.training import train_from_buffer
 from qe_pipelines.catalogue import OWNERS, Stage
 from qe_pipelines.parameters import buffer_settings, learning_rate
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
 from qe_pipelines.resources import FleetDatabase, FleetSettings
-from qe_pipelines.tables import individual_table
 
 PASSES = 20
 """How often, on average, each transition of the buffer is replayed."""
@@ -57,9 +56,8 @@ async def replayed_policy(
     values = settings.values
     async with database.store() as store:
         for contract in selected_contracts(context):
-            exact = (await individual_table(contract).load(store)).table
             log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
-            found = compare(contract, exact, log, values)
+            found = compare(contract, log, values)
             context.add_asset_metadata(
                 {
                     "batches": found.batches,
@@ -70,14 +68,13 @@ async def replayed_policy(
             )
 
 
-def compare(contract: AgentContract, exact: QTable, log: Transitions, settings: Settings) -> Comparison:
-    """Return how the exact table compares with what becomes of it by replay of the log's newest part.
+def compare(contract: AgentContract, log: Transitions, settings: Settings) -> Comparison:
+    """Return how the exact solution of a log compares with what becomes of it by replay of its newest part.
 
     Seeded by the settings and the agent's name: the same log gives the same figures.
 
     Args:
         contract: whose.
-        exact: the table agents follow.
         log: all of the agent's transitions.
         settings: size of the buffer, sampling, step sizes.
 
@@ -89,6 +86,8 @@ def compare(contract: AgentContract, exact: QTable, log: Transitions, settings: 
     batches = PASSES * len(newest) // batch_size
     if batches == 0:
         return Comparison(0, 1.0, 0.0)
+    discount = contract.discount_or(settings.learning.discount)
+    exact = q_table_from_transitions(log, contract.state_count, contract.action_count, discount)
     buffer = ReplayBuffer(buffer_settings(settings), contract.state_count, contract.action_count)
     buffer.add(newest)
     name = int.from_bytes(hashlib.blake2b(contract.name.encode(), digest_size=8).digest())
@@ -97,7 +96,7 @@ def compare(contract: AgentContract, exact: QTable, log: Transitions, settings: 
         buffer,
         batches,
         np.random.default_rng([settings.replay.seed, name]),
-        contract.discount_or(settings.learning.discount),
+        discount,
         learning_rate(settings),
         batch_size=batch_size,
     ).table

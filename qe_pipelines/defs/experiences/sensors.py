@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -18,6 +18,9 @@ from qe_core.store import ExperienceCounts
 from qe_pipelines.automation import UNFINISHED, learn
 from qe_pipelines.partitions import AGENTS, range_tags
 from qe_pipelines.resources import FleetDatabase, FleetSettings
+
+PATIENCE = timedelta(hours=1)
+"""A run that has not ended after this long is taken for dead and not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,10 @@ def new_experiences(
     marks = {agent: Mark(**mark) for agent, mark in json.loads(context.cursor or "{}").items()}
     counts = asyncio.run(_counts(database))
     found = plan(counts, marks, datetime.now(UTC), settings.values.pipelines)
-    if found.due and context.instance.get_run_records(
-        dg.RunsFilter(job_name=learn.name, statuses=UNFINISHED), limit=1
-    ):
+    under_way = dg.RunsFilter(
+        job_name=learn.name, statuses=UNFINISHED, created_after=datetime.now(UTC) - PATIENCE
+    )
+    if found.due and context.instance.get_run_records(under_way, limit=1):
         return dg.SkipReason(f"{len(found.due)} agents are due, but a run is under way; they stay due")
     cursor = json.dumps({agent: asdict(mark) for agent, mark in found.marks.items()})
     if not found.due:

@@ -4,7 +4,19 @@ What belongs here: the sensor `run_failures`. What does not: retrying, which the
 crashed and the store for conflicts.
 """
 
+import logging
+
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+LOGGER = logging.getLogger(__name__)
+
+
+def cause_of(error: SerializableErrorInfo | None) -> str:
+    """Return what first went wrong, without the layers that passed it on."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no cause was recorded"
 
 
 def failure_summary(job_name: str, run_id: str, failed_steps: list[tuple[str, str]]) -> str:
@@ -24,9 +36,11 @@ def failure_summary(job_name: str, run_id: str, failed_steps: list[tuple[str, st
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
 def run_failures(context: dg.RunFailureSensorContext) -> None:
-    """Log one error for each failed run, with its causes."""
+    """Log one error for each failed run, with its causes: with the tick, and where the process logs."""
     failed = [
-        (event.step_key or "", event.step_failure_data.error_display_string.splitlines()[0])
+        (event.step_key or "", cause_of(event.step_failure_data.error))
         for event in context.get_step_failure_events()
     ]
-    context.log.error(failure_summary(context.dagster_run.job_name, context.dagster_run.run_id, failed))
+    summary = failure_summary(context.dagster_run.job_name, context.dagster_run.run_id, failed)
+    context.log.error(summary)
+    LOGGER.error(summary)

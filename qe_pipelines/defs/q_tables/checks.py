@@ -29,6 +29,7 @@ from qe_pipelines.tables import (
     fleet_parts,
     fleet_table,
     individual_table,
+    load_tables,
 )
 from qe_pipelines.verdicts import verdict
 
@@ -87,21 +88,15 @@ async def judged_agents(database: FleetDatabase, values: Settings) -> list[Resul
         lines = await store.q_tables.list_tables()
         registered = {line.name: line for line in lines if line.level == "individual"}
         contract_faults = list(fingerprint_faults(registered))
-        current = [
-            contract
-            for contract in registry()
-            if contract.name in registered and registered[contract.name].fingerprint == contract.fingerprint
-        ]
-        tables = {contract.name: await individual_table(contract).load(store) for contract in current}
+        tables = await load_tables(store, [individual_table(contract) for contract in registry()])
         audit = await store.experiences.audit()
     logged = {(line.agent, line.fingerprint): line.experiences for line in audit}
-    total = sum(int(stored.table.visits.sum()) for stored in tables.values())
+    total = sum(int(stored.table.visits.sum()) for stored in tables)
     looked_at = f"{len(tables)} tables, {total:,} visits"
     bounds: list[str] = []
     visits: list[str] = []
     weights: list[str] = []
-    for contract in current:
-        stored = tables[contract.name]
+    for contract, stored in zip(registry(), tables, strict=True):
         bounds += bound_faults(contract, stored, values)
         visits += visit_faults(contract, stored, logged.get((contract.name, contract.fingerprint), 0))
         weights += weight_faults(contract, stored, values)
@@ -131,7 +126,7 @@ def category_check(category: Category) -> dg.AssetChecksDefinition:
 async def judged_category(database: FleetDatabase, values: Settings, category: Category) -> Result:
     """Return the verdict on one category's table."""
     async with database.store() as store:
-        stored = await category_table(category).load(store)
+        [stored] = await load_tables(store, [category_table(category)])
         lower = await category_parts(store, category, values)
     looked_at = f"{len(lower.parts)} agents, {lower.visits:,} visits"
     return verdict(aggregation_faults(stored, lower), looked_at)
@@ -149,7 +144,7 @@ def fleet_table_checks(database: FleetDatabase, settings: FleetSettings) -> Iter
 async def judged_fleet(database: FleetDatabase, values: Settings) -> list[Result]:
     """Return the verdicts on the fleet's table."""
     async with database.store() as store:
-        stored = await fleet_table().load(store)
+        [stored] = await load_tables(store, [fleet_table()])
         categories = await fleet_parts(store)
         agents = [await category_parts(store, category, values) for category in Category]
         is_moving = await moved_on(store, agents)
@@ -221,8 +216,8 @@ def aggregation_faults(stored: StoredTable, lower: Parts) -> list[str]:
 
 async def moved_on(store: Store, agents: list[Parts]) -> bool:
     """Return whether an agent has learned since its category's table was built."""
-    sources = [(await category_table(category).load(store)).source for category in Category]
-    return any(source != lower.versions for source, lower in zip(sources, agents, strict=True))
+    tables = await load_tables(store, [category_table(category) for category in Category])
+    return any(stored.source != lower.versions for stored, lower in zip(tables, agents, strict=True))
 
 
 def statistics_faults(stored: StoredTable, agents: list[Parts], *, is_moving: bool) -> Iterator[str]:

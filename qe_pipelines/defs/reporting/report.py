@@ -12,7 +12,7 @@ from qe_pipelines.catalogue import OWNERS, Stage
 from qe_pipelines.partitions import category_key
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase
-from qe_pipelines.tables import fleet_table
+from qe_pipelines.tables import fleet_table, load_tables
 
 
 @dg.asset(
@@ -25,7 +25,7 @@ async def fleet_report(database: FleetDatabase) -> dg.MaterializeResult[None]:
     """Every agent and table on one page: what was experienced, what was learned, and the verdicts."""
     async with database.store() as store:
         agents, tables = await store.status(), await store.q_tables.list_tables()
-        fleet = await fleet_table().load(store)
+        [fleet] = await load_tables(store, [fleet_table()])
     verdicts = [line.convergence for line in agents]
     return dg.MaterializeResult(
         metadata={

@@ -71,7 +71,7 @@ class InstalledDbt(DbtCliResource):
     name="views",
 )
 def views(context: dg.AssetExecutionContext, database: FleetDatabase) -> Iterator[Any]:
-    """Create the selected views and run their tests, each in a directory of its own that goes away again."""
+    """Create the selected views and run their tests, or the tests alone, in a directory that goes away."""
     cache = dbt_cache()
     cache.mkdir(parents=True, exist_ok=True)
     os.environ.update(dbt_environment(database.resolved_url))
@@ -80,5 +80,6 @@ def views(context: dg.AssetExecutionContext, database: FleetDatabase) -> Iterato
         kept = cache / PARTIAL_PARSE
         if kept.exists():
             shutil.copy(kept, target)
-        yield from dbt.cli(["build"], context=context, target_path=Path(target)).stream()
+        command = "build" if context.selected_asset_keys else "test"
+        yield from dbt.cli([command], context=context, target_path=Path(target)).stream()
         (Path(target) / PARTIAL_PARSE).replace(kept)
