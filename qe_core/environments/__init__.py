@@ -1,6 +1,7 @@
 """Worlds to learn in: simulated ones with known optimum, and recorded outcomes of real tools.
 
 Importing this package registers the built-in agents' environments with Gymnasium as ``qe/<agent>-v0``.
+The pilot's recorded sessions are ``qe/test-generator-recorded-v0``.
 Call `register_environments` to add those of agents that other packages declare.
 """
 
@@ -11,6 +12,9 @@ from gymnasium.envs.registration import register
 
 from qe_core.fleet.contract import AgentContract
 from qe_core.fleet.roster import AGENTS
+
+RECORDED_ID = "qe/test-generator-recorded-v0"
+"""The name of the project sessions over recorded outcomes of real test generators."""
 
 
 def environment_id(agent: str) -> str:
@@ -49,3 +53,10 @@ def _register(contracts: Iterable[AgentContract]) -> tuple[str, ...]:
 
 
 _register(AGENTS)
+
+if RECORDED_ID not in gymnasium.registry:
+    register(
+        id=RECORDED_ID,
+        entry_point="qe_core.environments.recorded:RecordedSessionEnv",
+        max_episode_steps=1_000,
+    )

@@ -1,6 +1,6 @@
 """The pilot's world: recorded outcomes of real test generators, replayed exactly as project sessions."""
 
-from qe_core.environments.recorded.environment import RECORDED_ID, RecordedSessionEnv
+from qe_core.environments.recorded.environment import RecordedSessionEnv
 from qe_core.environments.recorded.evaluation import PilotComparison, PilotRow, evaluate_pilot
 from qe_core.environments.recorded.figures import figure_outcome_over_time
 from qe_core.environments.recorded.policy import TablePolicy, policy_from
@@ -11,7 +11,6 @@ from qe_core.environments.recorded.training import TrainingSettings, train_pilot
 
 __all__ = [
     "BUDGETS",
-    "RECORDED_ID",
     "Outcome",
     "PilotComparison",
     "PilotRow",

@@ -33,9 +33,6 @@ from qe_core.environments.recorded.sessions import Session
 from qe_core.errors import RecordingError, StateError
 from qe_core.fleet.test_generation import TEST_GENERATOR, TestGeneratorAction
 
-RECORDED_ID = "qe/test-generator-recorded-v0"
-"""The name under which Gymnasium knows the environment."""
-
 
 class RecordedSessionEnv(gymnasium.Env[np.int64, np.int64]):
     """One agent testing one recorded project after the other.

@@ -92,7 +92,7 @@ class PilotComparison:
         packages: the packages measured on.
         repetitions: the repetitions measured on.
         session_count: sessions per budget.
-        curves: by policy and budget, shares of the budget spent and the mean share of branches covered by then.
+        curves: by policy and budget, shares of the budget spent and mean share of branches covered by then.
     """
 
     rows: tuple[PilotRow, ...]
@@ -161,6 +161,11 @@ def evaluate_pilot(
         plans = choose_plans(sessions_of(recordings, trained, recordings.training_repetitions(), (budget,)))
         described |= {(name, budget): plan.description for name, plan in plans.items()}
         sessions = sessions_of(recordings, measured, chosen, (budget,), seeds)
+        if not sessions:
+            raise RecordingError(
+                f"repetition {', '.join(map(str, chosen))} was not recorded for {', '.join(measured)}; "
+                f"recorded are {list(recordings.repetitions())}"
+            )
         outcomes = _play_all(sessions, {RANDOM: _random(seeds), **plans, LEARNED: learned})
         strongest[budget] = max(RULES, key=lambda name: _weighted(sessions, outcomes[name]))
         rows += _rows(budget, sessions, outcomes, strongest[budget])

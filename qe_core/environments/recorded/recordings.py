@@ -125,7 +125,12 @@ class Recordings:
         return self.repetitions()[-1:]
 
     def repetitions_of(self, package: str) -> tuple[int, ...]:
-        """Return the repetitions in which at least one module of a package was run, in ascending order."""
+        """Return the repetitions in which at least one module of a package was run, in ascending order.
+
+        Raises:
+            RecordingError: the package was not recorded.
+        """
+        self.modules_of(package)
         return tuple(
             int(value) for value in np.unique(self.runs["repetition"][self.runs["package"] == package])
         )
@@ -195,7 +200,8 @@ def _check_labels(table: str, name: str, values: Column, allowed: tuple[str, ...
 
 def _check_modules(recordings: Recordings) -> None:
     """Raise where runs or outcomes name a module that is not described, or one is described twice."""
-    described = list(zip(recordings.modules["package"], recordings.modules["module"], strict=True))
+    modules = {name: recordings.modules[name].tolist() for name in ("package", "module", "split")}
+    described = list(zip(modules["package"], modules["module"], strict=True))
     known = set(described)
     if not known:
         raise RecordingError("the recording describes no module; record again with 'qe workbench record'")
@@ -210,7 +216,7 @@ def _check_modules(recordings: Recordings) -> None:
                 f"module {module!r} of {package!r} was run but is not described; record the package again"
             )
     splits: dict[str, str] = {}
-    for package, split in zip(recordings.modules["package"], recordings.modules["split"], strict=True):
+    for package, split in zip(modules["package"], modules["split"], strict=True):
         if splits.setdefault(package, split) != split:
             raise RecordingError(
                 f"package {package!r} is in both splits; a package is either for training or held out"

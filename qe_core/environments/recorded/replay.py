@@ -245,7 +245,7 @@ def next_action(project: ReplayArrays, session: SessionArrays, values: Float64Ar
         value, strategy = best_slice(project, session, module, values)
         if strategy >= 0 and value > best_value:
             best_value, best_strategy, best_distance = value, strategy, distance
-    return best_strategy if best_distance == 0 else strategies
+    return int(best_strategy if best_distance == 0 else strategies)
 
 
 @compiled
