@@ -76,12 +76,13 @@ def test_every_migration_is_a_thin_module_beside_plain_sql() -> None:
         assert len(module.read_text().splitlines()) < 20
 
 
-def test_every_table_and_view_is_described(database_url: str) -> None:
+def test_every_table_view_and_column_is_described(database_url: str) -> None:
     with psycopg2.connect(database_url) as session, session.cursor() as cursor:
         cursor.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', "
-            "'p', 'v')"
-            " AND relname <> 'alembic_version' AND obj_description(oid, 'pg_class') IS NULL"
+            "SELECT relname, attname FROM pg_class INNER JOIN pg_attribute ON attrelid = pg_class.oid"
+            " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') AND attnum > 0"
+            " AND relname <> 'alembic_version'"
+            " AND (obj_description(attrelid) IS NULL OR col_description(attrelid, attnum) IS NULL)"
         )
         undescribed = cursor.fetchall()
     session.close()

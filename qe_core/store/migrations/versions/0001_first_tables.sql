@@ -22,6 +22,7 @@ CREATE TABLE q_tables (
 CREATE UNIQUE INDEX q_tables_one_current ON q_tables (level, name) WHERE is_current;
 
 COMMENT ON TABLE q_tables IS 'Every Q-table ever registered; the current one of a level and name is served.';
+COMMENT ON COLUMN q_tables.q_table_id IS 'Key.';
 COMMENT ON COLUMN q_tables.level IS 'Floor of the hierarchy: individual, category or fleet.';
 COMMENT ON COLUMN q_tables.name IS 'The agent''s, the category''s or the fleet''s name.';
 COMMENT ON COLUMN q_tables.fingerprint IS 'The contract it is learned under; never read under another.';
@@ -31,6 +32,8 @@ COMMENT ON COLUMN q_tables.epoch IS 'Fencing epoch: writes that carry an older o
 COMMENT ON COLUMN q_tables.version IS 'Raised by every transaction that changes the table''s rows.';
 COMMENT ON COLUMN q_tables.source_version IS 'What the last publication was built from.';
 COMMENT ON COLUMN q_tables.is_current IS 'False for tables retired by a changed contract.';
+COMMENT ON COLUMN q_tables.created_at IS 'When it was registered.';
+COMMENT ON COLUMN q_tables.updated_at IS 'When it or its rows last changed.';
 
 CREATE TABLE q_values (
     q_table_id int NOT NULL REFERENCES q_tables ON DELETE CASCADE,
@@ -63,6 +66,7 @@ CREATE TABLE q_values (
 ) WITH (fillfactor = 70);
 
 COMMENT ON TABLE q_values IS 'Learned values, one row per state; arrays are aligned with action_names.';
+COMMENT ON COLUMN q_values.q_table_id IS 'The table the row belongs to.';
 COMMENT ON COLUMN q_values.state IS 'Encoded state, or its projection to the category or the fleet.';
 COMMENT ON COLUMN q_values.q IS 'Action values, points.';
 COMMENT ON COLUMN q_values.visits IS 'Updates each value rests on.';
@@ -70,6 +74,7 @@ COMMENT ON COLUMN q_values.target_mean IS 'Mean of the learning targets, points.
 COMMENT ON COLUMN q_values.target_m2 IS 'Squared deviations of the learning targets, summed, points squared.';
 COMMENT ON COLUMN q_values.weights IS 'Confidence times visits when published, multiples of 2^-20.';
 COMMENT ON COLUMN q_values.version IS 'Raised whenever the row changes.';
+COMMENT ON COLUMN q_values.updated_at IS 'When the row last changed.';
 
 CREATE VIEW q_values_long AS
 SELECT
@@ -95,6 +100,19 @@ CROSS JOIN
 WHERE tables.is_current;
 
 COMMENT ON VIEW q_values_long IS 'The current Q-tables spelled long: one row per state and action.';
+COMMENT ON COLUMN q_values_long.q_table_id IS 'The table.';
+COMMENT ON COLUMN q_values_long.level IS 'Floor of the hierarchy: individual, category or fleet.';
+COMMENT ON COLUMN q_values_long.name IS 'The agent''s, the category''s or the fleet''s name.';
+COMMENT ON COLUMN q_values_long.state IS 'Encoded state.';
+COMMENT ON COLUMN q_values_long.action_index IS 'Position of the action, from 0.';
+COMMENT ON COLUMN q_values_long.action_name IS 'The action, or on shared tables the approach.';
+COMMENT ON COLUMN q_values_long.q IS 'Action value, points.';
+COMMENT ON COLUMN q_values_long.visits IS 'Updates the value rests on.';
+COMMENT ON COLUMN q_values_long.target_mean IS 'Mean of the learning targets, points.';
+COMMENT ON COLUMN q_values_long.target_m2 IS 'Summed squared deviations of the targets, points squared.';
+COMMENT ON COLUMN q_values_long.weight IS 'Confidence times visits when published.';
+COMMENT ON COLUMN q_values_long.version IS 'Raised whenever the state''s row changes.';
+COMMENT ON COLUMN q_values_long.updated_at IS 'When the state''s row last changed.';
 
 CREATE TABLE learning_experiences (
     experience_id bigint GENERATED ALWAYS AS IDENTITY,
@@ -134,16 +152,20 @@ ON learning_experiences (agent, occurred_at, source, episode, step);
 COMMENT ON TABLE learning_experiences IS 'The append-only log of transitions, partitioned by month.';
 COMMENT ON COLUMN learning_experiences.experience_id IS 'Number in order of arrival, not canonical.';
 COMMENT ON COLUMN learning_experiences.occurred_at IS 'When the step was taken.';
+COMMENT ON COLUMN learning_experiences.agent IS 'Whose experience it is.';
 COMMENT ON COLUMN learning_experiences.episode IS 'Unique for the agent within a source.';
 COMMENT ON COLUMN learning_experiences.step IS 'Position in the episode, from 0.';
 COMMENT ON COLUMN learning_experiences.state IS 'Encoded state under the contract named by fingerprint.';
+COMMENT ON COLUMN learning_experiences.action IS 'Index of the action taken.';
 COMMENT ON COLUMN learning_experiences.reward IS 'Points in [-100, 100].';
+COMMENT ON COLUMN learning_experiences.next_state IS 'Encoded state that followed.';
 COMMENT ON COLUMN learning_experiences.terminated IS 'The episode ended by its rules: no value follows.';
 COMMENT ON COLUMN learning_experiences.truncated IS 'The episode was cut off: a value follows.';
 COMMENT ON COLUMN learning_experiences.propensity IS 'Probability with which this action was taken.';
 COMMENT ON COLUMN learning_experiences.exploration_rate IS 'Exploration rate at the decision, where known.';
 COMMENT ON COLUMN learning_experiences.success IS 'Whether the episode succeeded; only on its last step.';
 COMMENT ON COLUMN learning_experiences.policy_version IS 'The policy version followed, where there was one.';
+COMMENT ON COLUMN learning_experiences.fingerprint IS 'The contract it was recorded under.';
 COMMENT ON COLUMN learning_experiences.source IS 'simulated, recorded, agent or import:<name>.';
 
 CREATE FUNCTION ensure_experience_partition(month date) RETURNS bool
@@ -214,13 +236,24 @@ CREATE TABLE learning_stats (
 );
 
 COMMENT ON TABLE learning_stats IS 'Statistics and verdict per agent and window; null is unknown.';
+COMMENT ON COLUMN learning_stats.agent IS 'Whose statistics they are.';
 COMMENT ON COLUMN learning_stats.window_index IS '0 is the oldest window.';
+COMMENT ON COLUMN learning_stats.first_experience_id IS 'Lowest experience number in the window.';
+COMMENT ON COLUMN learning_stats.last_experience_id IS 'Highest experience number in the window.';
+COMMENT ON COLUMN learning_stats.episodes IS 'Episodes in the window.';
+COMMENT ON COLUMN learning_stats.experiences IS 'Transitions in the window.';
 COMMENT ON COLUMN learning_stats.mean_return IS 'Mean undiscounted return of the window''s episodes, points.';
+COMMENT ON COLUMN learning_stats.reward_mean IS 'Mean reward of a transition, points.';
+COMMENT ON COLUMN learning_stats.reward_sd IS 'Standard deviation of rewards, points.';
 COMMENT ON COLUMN learning_stats.success_rate IS 'Share of successes among episodes whose outcome is known.';
+COMMENT ON COLUMN learning_stats.exploration_rate IS 'Exploration rate at the end of the window.';
 COMMENT ON COLUMN learning_stats.mean_abs_q_change IS 'Mean change of values relative to the reward scale.';
 COMMENT ON COLUMN learning_stats.bellman_residual IS 'Largest residual against the empirical MDP, points.';
 COMMENT ON COLUMN learning_stats.greedy_churn IS 'Visit-weighted share of states whose best action changed.';
+COMMENT ON COLUMN learning_stats.states_visited IS 'Distinct states seen up to the end of the window.';
+COMMENT ON COLUMN learning_stats.verdict IS 'What the windows up to this one say about the agent.';
 COMMENT ON COLUMN learning_stats.reason IS 'What decided the verdict, for people.';
+COMMENT ON COLUMN learning_stats.computed_at IS 'When these figures were computed.';
 
 CREATE TABLE imports (
     import_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -239,5 +272,13 @@ CREATE TABLE imports (
 );
 
 COMMENT ON TABLE imports IS 'How far the import of each file has come, so that it resumes.';
+COMMENT ON COLUMN imports.import_id IS 'Key.';
+COMMENT ON COLUMN imports.source IS 'What the file''s experiences carry as their source.';
 COMMENT ON COLUMN imports.file_digest IS 'SHA-256 of the file, hex.';
+COMMENT ON COLUMN imports.file_name IS 'The file''s name, for people.';
 COMMENT ON COLUMN imports.rows_read IS 'Rows of the file handled so far: where to resume.';
+COMMENT ON COLUMN imports.rows_new IS 'Rows that were not in the log before.';
+COMMENT ON COLUMN imports.rows_bad IS 'Rows set aside.';
+COMMENT ON COLUMN imports.state IS 'running, done or failed.';
+COMMENT ON COLUMN imports.created_at IS 'When the import was first begun.';
+COMMENT ON COLUMN imports.updated_at IS 'When the record last changed.';
