@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from qe_core.cli.opening import wait_for
 from qe_core.cli.screen import progress_shown, say, show_table
-from qe_core.runtime.graph import Message, run_program
+from qe_core.runtime.graph import GraphError, Message, run_program
 
 
 def checks(
@@ -26,15 +26,20 @@ def checks(
         qe checks --json
     """
     results: list[Message] = []
+    errors: list[str] = []
 
     def hear(message: Message) -> None:
+        if "error" in message:
+            errors.append(str(message["error"]))
         if "check" in message:
             results.append(message)
             progress("checking", len(results), None)
 
     with progress_shown() as progress:
         progress("starting Dagster", 0, None)
-        code = wait_for(run_program("qe_pipelines.checks", [], hear))
+        code, words = wait_for(run_program("qe_pipelines.checks", [], hear))
+    if code and not results:
+        raise GraphError("the checks could not run: " + ("\n".join(errors) or words))
     if is_json:
         typer.echo(json.dumps(results, indent=2))
     else:

@@ -120,13 +120,11 @@ async def _compare() -> None:
     from qe_core.fleet import registry
     from qe_core.runtime.pilot_figures import pilot_figures
     from qe_core.runtime.sessions import PILOT
+    from qe_core.runtime.training import table_so_far
 
     contract = registry().get(PILOT)
     async with opened_store() as store:
-        handle = await store.q_tables.ensure(
-            "individual", contract.name, contract.fingerprint, contract.state_count, contract.action_names
-        )
-        stored = await store.q_tables.load("individual", handle.name, handle.fingerprint)
+        stored = await table_so_far(store, contract)
     if not stored.table.visits.any():
         raise RecordingError(
             "test-generator has learned nothing yet; run qe train --agent test-generator --episodes 1800"

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
+from qe_core.config import load_settings
 from qe_core.errors import QEError
 from qe_core.runtime import processes
 
@@ -40,8 +41,10 @@ def require_pipelines() -> None:
             )
 
 
-async def run_program(module: str, arguments: Sequence[str], hear: Callable[[Message], None]) -> int:
-    """Run a program of the pipelines to its end and return its exit code.
+async def run_program(
+    module: str, arguments: Sequence[str], hear: Callable[[Message], None]
+) -> tuple[int, str]:
+    """Run a program of the pipelines to its end; return its exit code and its last words.
 
     Args:
         module: what to run, for example ``qe_pipelines.materialize``.
@@ -50,8 +53,10 @@ async def run_program(module: str, arguments: Sequence[str], hear: Callable[[Mes
 
     Raises:
         GraphError: it is not installed, or ended with a code above 1; the message ends with its last words.
+        ConfigError: a setting is wrong.
     """
     require_pipelines()
+    load_settings()  # a bad setting is said here, and not in the child's words
     mark = uuid4().hex
     process = await processes.start([sys.executable, "-m", module, *arguments], mark)
     last_words: deque[str] = deque(maxlen=SHOWN_LINES)
@@ -62,10 +67,10 @@ async def run_program(module: str, arguments: Sequence[str], hear: Callable[[Mes
         code = await process.wait()
     finally:
         await processes.stop(process, mark)
+    words = "\n".join(last_words)
     if code not in (0, 1):
-        words = "\n".join(last_words)
         raise GraphError(f"python -m {module} ended with exit code {code}:\n{words}")
-    return code
+    return code, words
 
 
 async def materialize(agents: Sequence[str], hear: Callable[[Message], None]) -> None:
@@ -86,8 +91,9 @@ async def materialize(agents: Sequence[str], hear: Callable[[Message], None]) ->
         hear(message)
 
     arguments = [word for name in agents for word in ("--agent", name)]
-    if await run_program("qe_pipelines.materialize", arguments, listen):
-        reasons = "\n".join(failures) or "see qe up for the runs"
+    code, words = await run_program("qe_pipelines.materialize", arguments, listen)
+    if code:
+        reasons = "\n".join(failures) or words
         raise GraphError(
             f"the graph did not finish: {reasons}\nrun it again after mending that: finished parts stay"
         )

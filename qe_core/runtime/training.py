@@ -112,16 +112,21 @@ async def train(
     record = await store.imports.begin(source, plan.digest(contract.fingerprint), plan.words)
     if record.state == "done":
         return TrainingReport(plan, source, 0, is_repeated=True)
-    start = None
-    if plan.is_continuing:
-        handle = await store.q_tables.ensure(
-            "individual", contract.name, contract.fingerprint, contract.state_count, contract.action_names
-        )
-        start = await store.q_tables.load("individual", handle.name, handle.fingerprint)
-    rows = _experiences(contract, plan, source, play_plan(plan, start), record)
-    new = await store.imports.append_chunk(record.import_id, rows, rows.num_rows, 0)
+    new = 0
+    if record.rows_read == 0:  # else it was stored whole, and only the last word is missing
+        start = await table_so_far(store, contract) if plan.is_continuing else None
+        rows = _experiences(contract, plan, source, play_plan(plan, start), record)
+        new = await store.imports.append_chunk(record.import_id, rows, rows.num_rows, 0)
     await store.imports.finish(record.import_id, is_successful=True)
     return TrainingReport(plan, source, new, is_repeated=False)
+
+
+async def table_so_far(store: Store, contract: AgentContract) -> StoredTable:
+    """Return the agent's own table as it is stored, empty if nothing was learned yet."""
+    handle = await store.q_tables.ensure(
+        "individual", contract.name, contract.fingerprint, contract.state_count, contract.action_names
+    )
+    return await store.q_tables.load("individual", handle.name, handle.fingerprint)
 
 
 async def next_seed(store: Store, agent: str, world_seed: int) -> int:
