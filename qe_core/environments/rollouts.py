@@ -89,7 +89,7 @@ def play(
         world: where it plays.
         episodes: how many, 1 or more.
         rng: the only source of chance.
-        settings: how it decides and learns; the defaults of learning.md where left out.
+        settings: how it decides and learns; the defaults where left out.
         q: values to start from, points, float64[S, A]; not changed.
         visits: how often each pair was tried before, int64[S, A]; needed together with ``q``.
 

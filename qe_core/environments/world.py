@@ -17,7 +17,7 @@ from qe_core.learning.arrays import BoolArray, Float64Array, Int64Array, require
 from qe_core.learning.finite_mdp import FiniteMdp, evaluate_policy, solve_finite_mdp, start_value
 
 DISCOUNT = 0.95
-"""The discount values are quoted at unless said otherwise (learning.md)."""
+"""The discount values are quoted at where an agent declares none of its own."""
 
 NOISE_SPAN = 6.0**0.5
 """Half the width of the triangular reward noise, in standard deviations: bounded, with an exact mean."""

@@ -3,7 +3,7 @@
 What belongs here: reward terms, their declared scales and how they combine. What does not: which
 terms an agent uses (its contract) and where measurements come from (environments, the runtime).
 
-Source of the default weights: fleet.md, "Rewards"; the rules in `RewardModel.reward` are listed there.
+The weights of the defaults are the product's order; why savings are capped is in ADR 0040.
 """
 
 import math

@@ -1,7 +1,7 @@
 """States as frozen models, and their exact encoding as one mixed-radix integer.
 
-What belongs here: the base of every state model, encoding, decoding and projection (architecture.md,
-idea 1: the base class's features are the leading digits, so projecting a state is an integer
+What belongs here: the base of every state model, encoding, decoding and projection (ADR 0040:
+the base class's features are the leading digits, so projecting a state is an integer
 division). What does not: the shared contexts (`vocabulary`) and agents (one module per category).
 """
 
