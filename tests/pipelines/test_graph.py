@@ -54,7 +54,7 @@ def test_same_log_in_two_databases_leads_to_the_same_values_versions_and_verdict
 
 
 def without_clock(url: str) -> dict[str, list[str]]:
-    """Return a dump without what differs between databases: times of writing, and numbers given by sequences."""
+    """Return a dump without what differs between databases: times of writing, numbers from sequences."""
     key = "(SELECT (level, name) FROM q_tables t WHERE t.q_table_id = line.q_table_id)"
     return dump(
         url,

@@ -4,20 +4,29 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 
+import dagster as dg
 import pytest
 
-from tests.pipelines.conftest import dump
+from qe_pipelines.automation import UNFINISHED
+from tests.pipelines.conftest import run_sql
 from tests.pipelines.test_graph import without_clock
 
-MOMENTS = 4
-"""How often the graph is killed before it is left alone."""
+PROGRESS = """
+SELECT (SELECT count(*) FROM q_tables WHERE version > 0)
+    + (SELECT count(DISTINCT agent) FROM learning_stats)
+"""
+"""How many tables and agents' statistics are there: at the end 24 and 18."""
+
+PATIENCE_SECONDS = 120.0
 
 
 def test_killing_it_at_random_moments_and_running_again_leads_to_the_same_tables(
     filled_url: str,
     learned_url: str,
+    instance: dg.DagsterInstance,
     subprocess_environment: Callable[[str], dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -28,23 +37,27 @@ def test_killing_it_at_random_moments_and_running_again_leads_to_the_same_tables
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["qe_pipelines.materialize"])
 
-    def run(seconds: float | None) -> int | None:
+    def run_until(progress: int) -> int | None:
+        """Kill the program as soon as there is so much progress; returns how it ended."""
         process = processes.Process(target=main, args=(["--tables-only"],))
         process.start()
-        process.join(seconds)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while process.exitcode is None and run_sql(filled_url, PROGRESS)[0][0] < progress:
+            assert time.monotonic() < deadline
+            process.join(0.02)
         if process.exitcode is None:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
         return process.exitcode
 
-    assert run(0.0) == -signal.SIGKILL  # starts the server of processes, which imports everything once
-    chance, killed = random.Random(7), 0
-    progress = []
-    for _ in range(MOMENTS):
-        killed += run(chance.uniform(2.5, 7.0)) == -signal.SIGKILL
-        progress.append(len(dump(filled_url)["q_values"]))
-    assert killed >= 2
-    assert max(progress) > 0
-    # main() ends by returning its code, which a process target does not turn into an exit code.
-    assert run(None) == 0
+    chance = random.Random(7)
+    moments = [chance.randint(*between) for between in ((1, 12), (14, 23), (26, 40))]
+    for moment in moments:
+        assert run_until(moment) == -signal.SIGKILL
+        assert run_sql(filled_url, PROGRESS)[0][0] >= moment
+    assert run_until(10_000) == 0
     assert without_clock(filled_url) == without_clock(learned_url)
+
+    statuses = [run.status for run in instance.get_runs(dg.RunsFilter(job_name="learn"))]
+    assert statuses.count(dg.DagsterRunStatus.FAILURE) >= len(moments)
+    assert not set(statuses) & set(UNFINISHED)
