@@ -9,9 +9,8 @@ from qe_pipelines.running import QUIET
 from tests.pipelines.conftest import experience_columns, run_sql
 
 LOG = "learning_experiences"
-COLUMNS = ", ".join(
-    "agent episode step state action reward next_state terminated truncated propensity fingerprint source".split()
-)
+PLACE = "agent, episode, step, state, action, reward, next_state"
+COLUMNS = f"{PLACE}, terminated, truncated, propensity, fingerprint, source"
 ONE_ROW = f"WHERE experience_id = (SELECT min(experience_id) FROM {LOG} WHERE agent = 'quality-gate')"
 ONE_STATE = (
     "q_table_id = (SELECT q_table_id FROM q_tables WHERE is_current AND name = '{name}') "
