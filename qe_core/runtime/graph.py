@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
-from qe_core.config import load_settings
 from qe_core.errors import QEError
 from qe_core.runtime import processes
 
@@ -55,6 +54,8 @@ async def run_program(
         GraphError: it is not installed, or ended with a code above 1; the message ends with its last words.
         ConfigError: a setting is wrong.
     """
+    from qe_core.config import load_settings  # keeps `qe --help` quick
+
     require_pipelines()
     load_settings()  # a bad setting is said here, and not in the child's words
     mark = uuid4().hex
