@@ -60,6 +60,7 @@ async def judged_log(database: FleetDatabase) -> list[Result]:
     looked_at = f"{sum(line.experiences for line in lines):,} experiences of {len(lines)} contracts"
 
     def judged(faults_of: Callable[[LogAudit], Iterator[str]], over: Sequence[LogAudit]) -> list[str]:
+        """Return the faults of all these lines, each with its agent's name."""
         return [f"{line.agent}: {fault}" for line in over for fault in faults_of(line)]
 
     return [

@@ -59,6 +59,7 @@ async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> 
     tolerance = settings.learning.solver_residual_points
 
     async def recompute() -> Rebuild:
+        """Read table and log afresh and solve."""
         stored = await declaration.load(store)
         log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
         observed = EmpiricalMdp.from_transitions(log, contract.state_count, contract.action_count)

@@ -43,6 +43,7 @@ def category_asset(category: Category) -> dg.AssetsDefinition:
     async def category_q_table(
         database: FleetDatabase, settings: FleetSettings
     ) -> dg.MaterializeResult[None]:
+        """Publish the category's table as its agents' tables determine it."""
         values = settings.values
         async with database.store() as store:
             return await publish_aggregate(
@@ -78,6 +79,7 @@ async def publish_aggregate(
     """
 
     async def recompute() -> Rebuild:
+        """Read table and parts afresh and add up."""
         stored = await declaration.load(store)
         lower = await load_parts()
         whole = aggregate(lower.parts, declaration.state_count)
