@@ -9,13 +9,13 @@ therefore queue and cannot deadlock, writers of different tables do not meet, re
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import asyncpg
 import numpy as np
 import pyarrow as pa
 
 from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
@@ -37,6 +37,10 @@ from qe_core.store.records import (
 from qe_core.store.statements import STATEMENTS
 from qe_core.store.table_handles import checked_states, handle_of, matching_handle, stale
 from qe_core.store.table_rows import TableRows, affected_count, read_rows, write_rows
+
+if TYPE_CHECKING:
+    # At run time it would bring the compiler along, which reading the store does not need.
+    from qe_core.learning.affine_updates import AffineUpdates
 
 PUBLISH_ATTEMPTS = 8
 
@@ -220,7 +224,7 @@ class QTableStore:
         )
 
     async def apply_updates(
-        self, handle: TableHandle, updates: AffineUpdates, experiences: ExperienceColumns | None = None
+        self, handle: TableHandle, updates: "AffineUpdates", experiences: ExperienceColumns | None = None
     ) -> int:
         """Commit composed updates, and the experiences that caused them, in one transaction.
 

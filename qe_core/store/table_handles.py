@@ -4,14 +4,19 @@ What belongs here: pure functions between the database's rows, contracts and han
 statements (`q_tables`).
 """
 
+from typing import TYPE_CHECKING
+
 import asyncpg
 import numpy as np
 
 from qe_core.errors import FingerprintMismatchError, StoreError
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.arrays import require_range
 from qe_core.store.errors import StaleEpochError
 from qe_core.store.records import IntArray, Level, TableHandle
+
+if TYPE_CHECKING:
+    # At run time it would bring the compiler along, which reading the store does not need.
+    from qe_core.learning.affine_updates import AffineUpdates
 
 
 def handle_of(level: Level, name: str, found: asyncpg.Record) -> TableHandle:
@@ -41,7 +46,7 @@ def matching_handle(
     return handle
 
 
-def checked_states(handle: TableHandle, updates: AffineUpdates) -> IntArray:
+def checked_states(handle: TableHandle, updates: "AffineUpdates") -> IntArray:
     """Return the distinct states of updates, increasing.
 
     Raises:

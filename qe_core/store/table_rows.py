@@ -4,19 +4,22 @@ What belongs here: between dense arrays and rows, and the wire format of both di
 rows may be written (`q_tables`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from qe_core.errors import StoreError
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable
 from qe_core.store.binary_copy import Column, RowFormat
 from qe_core.store.connection import Connection
 from qe_core.store.records import FloatArray, IntArray, TableHandle
 from qe_core.store.statements import STATEMENTS
+
+if TYPE_CHECKING:
+    # At run time it would bring the compiler along, which reading the store does not need.
+    from qe_core.learning.affine_updates import AffineUpdates
 
 _INCOMING = "incoming_rows"
 
@@ -68,7 +71,7 @@ class TableRows:
             getattr(dense, name)[self.state] = getattr(self.table, name)
         return dense, weights
 
-    def updated(self, states: IntArray, updates: AffineUpdates) -> "TableRows":
+    def updated(self, states: IntArray, updates: "AffineUpdates") -> "TableRows":
         """Return the rows of ``states`` after ``updates``; a state without a row starts from zero.
 
         Args:
@@ -82,15 +85,7 @@ class TableRows:
         weights[places] = self.weights
         for name in ("q", "visits", "target_mean", "target_m2"):
             getattr(start, name)[places] = getattr(self.table, name)
-        columns = (
-            updates.action,
-            updates.scale,
-            updates.offset,
-            updates.count,
-            updates.target_mean,
-            updates.target_m2,
-        )
-        local = AffineUpdates(np.searchsorted(states, updates.state), *columns)
+        local = replace(updates, state=np.searchsorted(states, updates.state))
         return TableRows(states, local.apply(start), weights)
 
 

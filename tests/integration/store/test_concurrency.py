@@ -63,7 +63,7 @@ async def test_three_processes_on_skewed_pairs_lose_nothing_and_meet_no_deadlock
     store: Store, handle: TableHandle, database_url: str
 ) -> None:
     writers = [start_writer(database_url, name, 24) for name in ("one", "two", "three")]
-    outputs = [writer.communicate(timeout=60)[0].splitlines() for writer in writers]
+    outputs = [writer.communicate(timeout=240)[0].splitlines() for writer in writers]
     assert [output[-1] for output in outputs] == ["deadlocks 0"] * 3
     await assert_table_and_log_agree(store, flushes=72)
     stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
@@ -110,13 +110,15 @@ async def test_acknowledged_flushes_survive_the_death_of_the_server(server_direc
         await migrate(url)
         async with Store.connect(url) as store:
             handle = await store.q_tables.ensure("individual", "tester", FINGERPRINT, 40, ["a", "b", "c"])
+            postmaster = server.status().pid
+            assert postmaster is not None
             acknowledged = 0
 
             async def write() -> None:
                 nonlocal acknowledged
                 for number in range(1_000):
                     if number == 20:
-                        os.kill(server.status().pid or 0, signal.SIGKILL)
+                        os.kill(postmaster, signal.SIGKILL)
                     await flush(store, handle, "survivor", number)
                     acknowledged += 1
 
@@ -244,6 +246,6 @@ def test_processes_migrating_an_empty_server_at_once_do_no_harm(fresh_server: Em
         )
         for _ in range(3)
     ]
-    seen = sorted(racer.communicate(timeout=60)[0] for racer in racers)
+    seen = sorted(racer.communicate(timeout=240)[0] for racer in racers)
     assert [racer.returncode for racer in racers] == [0, 0, 0]
     assert seen.count("None") == 1

@@ -1,6 +1,5 @@
 """Appending to and reading the log of experiences in a real PostgreSQL."""
 
-import time
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -248,7 +247,6 @@ async def test_the_canonical_order_comes_from_the_index_and_needs_no_sort(
 
 
 async def test_a_million_experiences_are_stored_and_read_without_becoming_objects(store: Store) -> None:
-    started = time.monotonic()
     for part in range(4):
         index = np.arange(part * MILLION // 4, (part + 1) * MILLION // 4)
         await store.experiences.append(
@@ -277,7 +275,6 @@ async def test_a_million_experiences_are_stored_and_read_without_becoming_object
     np.testing.assert_array_equal(found.state, np.arange(MILLION) % 500)
     # 28 bytes a row are the arrays themselves and growing them doubles that; as objects they would need 300.
     assert peak_bytes < 100 * MILLION
-    assert time.monotonic() - started < 60
 
 
 def _full(rows: dict[str, Any]) -> dict[str, Any]:
