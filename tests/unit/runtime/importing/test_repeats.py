@@ -1,6 +1,6 @@
 """Repeated rows: equal ones are harmless, contradicting ones are found, in bounded memory."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.runtime.importing.repeats import RepeatFinder
@@ -35,6 +35,7 @@ def test_names_that_run_together_are_different_rows(check, write_lines, make_row
     assert found(check(write_lines(rows))).conflicting_lines.tolist() == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from([0.0, 1.0])), max_size=40))
 def test_repeats_are_those_a_dictionary_finds(drawn):
     import numpy as np

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from qe_core.errors import ImportFileError
-from qe_core.runtime.importing import FileFormat, format_of, sources
+from qe_core.runtime.formats import FileFormat, format_of
+from qe_core.runtime.importing import sources
 from qe_core.runtime.importing.sources import open_source
 
 

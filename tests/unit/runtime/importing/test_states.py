@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.errors import StateError
@@ -49,6 +49,7 @@ def as_column(values: list[object]) -> pa.Array:
     return pa.array([value if isinstance(value, str) else repr(value) for value in values])
 
 
+@settings(deadline=None)
 @given(states())
 def test_columns_are_encoded_exactly_as_the_state_model_does(drawn):
     index, rows = drawn
