@@ -4,7 +4,7 @@ What belongs here: looking up declarations and drawing worlds by an agent's name
 declarations (`declared`) and Gymnasium (`simulated`).
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 
 from qe_core.environments.building import draw_world
@@ -81,4 +81,10 @@ def world_of(contract: AgentContract, world_seed: int = 0) -> World:
             f"qe_core.environments.declarations.WorldDeclaration and register it under the entry point "
             f"group {ENTRY_POINT_GROUP!r}, or learn from recorded or imported experiences"
         )
+    return _drawn(declaration, world_seed)
+
+
+@lru_cache(maxsize=64)
+def _drawn(declaration: WorldDeclaration, world_seed: int) -> World:
+    """Return a world, drawn once: its arrays cannot be changed, so it may be shared."""
     return draw_world(declaration, world_seed)

@@ -5,7 +5,7 @@ is drawn (`drawing`), stepping through it as a Gymnasium environment (`simulated
 (`rollouts`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,7 @@ class World:
 
     The transition array is sparse: one row per possible outcome of a (state, action) pair, ordered by
     pair. States that no task reaches have no rows. A reward is its pair's mean plus triangular noise.
+    The arrays are made read-only.
 
     Attributes:
         contract: whose world it is.
@@ -66,6 +67,9 @@ class World:
             raise LearningError(
                 "an episode starts in a state without outcomes; add the outcomes of its actions"
             )
+        for item in fields(self):
+            if isinstance(array := getattr(self, item.name), np.ndarray):
+                array.flags.writeable = False
 
     @property
     def state_count(self) -> int:

@@ -21,7 +21,7 @@ TEST_GENERATOR_WORLD = WorldDeclaration(
     ),
     outcome=Outcome(feature="track_record", levels=("failing", "mixed", "healthy"), start="healthy"),
     spending=0.6,
-    typical_tasks=16,
+    typical_tasks=8,
     steps={
         "literals": Step(cost=0.8, effect=0.10, pays={**EXHAUSTED, "coverage_gap=wide": 0.20}),
         "edge-values": Step(cost=0.8, effect=0.0, pays={**EXHAUSTED, "size=small": 0.50}),

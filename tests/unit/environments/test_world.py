@@ -69,7 +69,7 @@ def test_no_policy_beats_the_optimum(agent: str, drawn: Drawn) -> None:
     world, rng = drawn(agent, 0), np.random.default_rng(0)
     optimum = world.optimal_value()
     assert world.value_of(world.optimal_policy()) == pytest.approx(optimum, abs=1e-6)
-    for _ in range(20):
+    for _ in range(8):
         policy = rng.integers(0, world.action_count, world.state_count)
         assert world.value_of(policy) <= optimum + 1e-9
         mixed = rng.dirichlet(np.ones(world.action_count), world.state_count)
@@ -131,6 +131,11 @@ def test_simulated_returns_agree_with_the_exact_value(agent: str, drawn: Drawn) 
         discounted = np.bincount(log.episode, weights=discount**log.step * log.transitions.reward)
         error = discounted.std(ddof=1) / np.sqrt(len(discounted))
         assert abs(discounted.mean() - world.value_of(policy)) < 4 * error
+
+
+def test_a_worlds_arrays_cannot_be_changed(drawn: Drawn) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        drawn("test-executor", 0).reward_mean[0, 0] = 1.0
 
 
 def test_a_policy_without_an_answer_takes_the_baseline_action(drawn: Drawn) -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.errors import ContractError, RewardError
@@ -61,6 +61,7 @@ def test_savings_count_for_no_more_than_what_was_gained() -> None:
 
 
 @every_agent
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_reward_is_bounded_and_a_failure_never_beats_doing_nothing(
     contract: AgentContract, data: st.DataObject
