@@ -129,6 +129,7 @@ class _Progress(logging.Handler):
         self.say = say
         self.done = 0
         self.total = total
+        self.faults: dict[str, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell one line of an asset's own progress."""
@@ -143,7 +144,11 @@ class _Progress(logging.Handler):
                 self.done += 1
                 self.say({"step": event.step_key, "done": self.done, "total": self.total})
             case dg.DagsterEventType.STEP_FAILURE:
-                self.say({"step": event.step_key, "error": cause_of(event.step_failure_data.error)})
+                causes = [cause_of(event.step_failure_data.error), *self.faults.pop(event.step_key or "", [])]
+                self.say({"step": event.step_key, "error": ": ".join(causes)})
+            case dg.DagsterEventType.ASSET_CHECK_EVALUATION if not event.asset_check_evaluation_data.passed:
+                found = event.asset_check_evaluation_data
+                self.faults.setdefault(event.step_key or "", []).append(found.description or found.check_name)
             case dg.DagsterEventType.RUN_FAILURE if event.step_key is None and event.message:
                 self.say({"failed": event.message})
             case _:

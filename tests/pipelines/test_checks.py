@@ -211,6 +211,7 @@ def test_blocking_check_keeps_a_fault_from_spreading(
     assert run_sql(filled_url, "SELECT count(*) FROM q_values") == [(0,)]
     [error] = [message["error"] for message in said if "error" in message]
     assert "propensities_support_learning" in str(error)
+    assert "quality-gate: 1 propensities outside (0, 1]" in str(error)
 
 
 def test_dbt_tests_fail_as_asset_checks_when_their_faults_are_planted(
