@@ -40,8 +40,10 @@ class ReportProgress(Protocol):
 
 def console(is_error: bool = False) -> Console:
     """Return a console for standard output, or for standard error."""
-    found = Console(stderr=is_error, highlight=False)
-    return found if found.is_terminal else Console(stderr=is_error, highlight=False, width=PLAIN_WIDTH)
+    found = Console(stderr=is_error, highlight=False, emoji=False)  # import:b: is a source, not a picture
+    if not found.is_terminal:
+        found.width = PLAIN_WIDTH
+    return found
 
 
 def say(text: str) -> None:

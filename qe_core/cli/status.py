@@ -57,6 +57,8 @@ def status(
         )
         for table in overview.shared_tables
     ]
+    if not shared:
+        return
     headings = ["level", "table", "states", "updates", "version", "changed (UTC)"]
     show_table("Shared tables", headings, shared, right="states, updates, version")
 

@@ -210,16 +210,21 @@ async def test_an_interrupted_import_resumes_where_it_stopped(store, tmp_path, m
     assert (record.state, record.rows_read, record.rows_new) == ("done", 400, 400)
 
 
-async def test_a_killed_import_resumes_and_counts_are_exact(store, tmp_path, environment):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+async def test_an_import_killed_or_interrupted_resumes_and_counts_are_exact(
+    store, tmp_path, environment, sent, code
+):
     path = write(experiences(200_000), tmp_path / "runs.parquet")
     command = [sys.executable, "-m", "qe_core.cli", "import", str(path), "--json"]
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=-3, stderr=-3)
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=-3, stderr=-1)
     while process.returncode is None and not any(  # noqa: ASYNC110 - another process moves it on
         r.rows_read for r in await store.imports.history()
     ):
         await asyncio.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    process.send_signal(sent)
+    _, complaints = await process.communicate()
+    assert process.returncode == code
+    assert b"Traceback" not in complaints
     (record,) = await store.imports.history()
     assert (record.state, record.rows_new) == ("running", record.rows_read)
     assert await stored_count(store) == record.rows_read

@@ -17,6 +17,11 @@ def test_an_error_is_shown_as_it_is_with_brackets_and_line_ends(capsys):
     assert complaints == "error: value [red] is wrong\nuse [0, 1]\n"
 
 
+def test_a_name_between_colons_is_no_emoji(capsys):
+    screen.say("rows as import:b: 3 new")
+    assert capsys.readouterr().out == "rows as import:b: 3 new\n"
+
+
 def test_a_table_shows_missing_values_as_dashes(capsys):
     screen.show_table("Title", ["name", "count"], [("a", None)], right="count")
     output = capsys.readouterr().out
