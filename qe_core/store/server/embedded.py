@@ -33,6 +33,7 @@ from qe_core.store.server.cluster import (
 from qe_core.store.server.locking import exclusive
 from qe_core.store.server.process import (
     Postmaster,
+    disown_stale_lock,
     is_alive,
     launch,
     running_postmaster,
@@ -259,6 +260,7 @@ class EmbeddedServer:
             time.sleep(10 * _PAUSE_SECONDS)
 
     def _launch_once(self, binaries: Path, account: Account | None) -> bool:
+        disown_stale_lock(self._cluster)
         is_long = self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT_BYTES
         with self.log_file.open("wb" if is_long else "ab") as log:
             process = launch([binaries / "postgres", "-D", self._cluster], account, log)
