@@ -51,8 +51,8 @@ def disown_stale_lock(cluster: Path) -> None:
     """Put our own process into a lock file whose process does not serve the cluster.
 
     A killed server's number may since have been given to another process of the same user, and PostgreSQL
-    would take that for a server. It knows that its own parent, us, is none. The file itself must stay: it also
-    names the shared memory by which PostgreSQL notices children of the killed server that still run.
+    would take that for a server. It knows that its own parent, us, is none. The file itself must stay: it
+    also names the shared memory by which PostgreSQL notices children of the killed server that still run.
     """
     lock_file = cluster / "postmaster.pid"
     if lock_file.exists() and running_postmaster(cluster) is None:
