@@ -23,18 +23,18 @@ class TestGeneratorState(CoreTestingContext):
 
     __test__ = False
 
-    stake: Annotated[
-        str,
-        Bins(
-            edges=(0.2, 0.5, 1.0),
-            names=("minor", "fair", "large", "major"),
-            lower=0,
-            unit="uncovered branches / mean branches of the project's modules",
-        ),
-    ]
     callers: Annotated[str, Labels("untried", "literals", "edge-values", "both")]
     examples: Annotated[str, Labels("none-left", "untried")]
     neighbours: Annotated[str, Labels("untried", "silent", "answered")]
+    effort: Annotated[
+        str,
+        Bins(
+            edges=(0.05, 0.3, 1.0),
+            names=("none", "brief", "some", "long"),
+            lower=0,
+            unit="CPU seconds spent on the module",
+        ),
+    ]
     budget: Annotated[
         str, Bins(edges=(1.0,), names=("scarce", "ample"), lower=0, unit="CPU seconds left for each module")
     ]
@@ -79,25 +79,29 @@ TEST_GENERATOR = AgentContract(
     },
     reward=RewardModel(
         (
-            RewardTerm("coverage_gain", 0.70, Gain(5.0), "share of the project's branches added, a second"),
-            RewardTerm("defects_found", 0.15, Gain(5.0), "share of the project's mutants killed, a second"),
+            RewardTerm(
+                "coverage_gain", 0.80, Gain(20.0), "share of the module's uncovered branches added, a second"
+            ),
+            RewardTerm(
+                "defects_found", 0.10, Gain(20.0), "share of the module's living mutants killed, a second"
+            ),
             RewardTerm(
                 "edge_cases_reached",
-                0.05,
-                Gain(5.0),
+                0.04,
+                Gain(20.0),
                 "coverage_gain in a module of which at least half was covered before",
             ),
             RewardTerm(
                 "execution_speed",
-                0.05,
+                0.03,
                 RelativeToExpected(),
                 "expected seconds of the session with this slice / without it",
             ),
             RewardTerm(
                 "suite_size",
-                0.05,
-                Gain(5.0),
-                "tests kept beyond one a branch added, negative, as a share of the project's branches",
+                0.03,
+                Gain(20.0),
+                "tests kept beyond one a branch added, negative, as a share of the module's branches",
             ),
         )
     ),

@@ -4,8 +4,9 @@ What belongs here: completing a table by backing off to coarser states, and play
 learning tables (`training`, the pipelines) and the rules they are compared with.
 
 A project has many modules and moving on is free, so the policy looks at all of them and goes where the best
-slice promises most: the learned values rank modules and strategies alike, as an index ranks the arms of a
-bandit (Gittins 1979). In the environment that is a run of ``move-on`` steps followed by a slice.
+slice promises most branches. The learned value, a share of what is uncovered a second, times what is
+uncovered ranks modules and strategies alike, as an index ranks the arms of a bandit (Gittins 1979). In the
+environment that is a run of ``move-on`` steps followed by a slice.
 """
 
 from dataclasses import dataclass
@@ -20,14 +21,13 @@ from qe_core.fleet.test_generation import TEST_GENERATOR, TestGeneratorState
 from qe_core.learning.q_table import QTable
 
 COARSER: tuple[tuple[str, ...], ...] = (
-    ("track_record", "coverage_gap", "stake", "callers", "examples", "neighbours"),
-    ("stake", "callers", "examples", "neighbours"),
-    ("callers", "examples", "neighbours"),
+    ("track_record", "coverage_gap", "callers", "examples", "neighbours", "effort"),
+    ("callers", "examples", "neighbours", "effort"),
     ("callers",),
 )
 """The features kept at each step of backing off, finest first; chosen on training packages (ADR 0051)."""
 
-SHRINKAGE = 10.0
+SHRINKAGE = 30.0
 """How many visits of its own make a state's value count as much as that of the coarser state (ADR 0051)."""
 
 

@@ -39,6 +39,7 @@ class ReplayArrays(NamedTuple):
         times: the CPU second of its run at which the event happens, ascending per run, float64[E].
         ends: the CPU second at which the run of (module, strategy) is over, float64[M, S].
         branches: branches of each module, covered or not, int64[M].
+        mutants: mutants of each module, int64[M].
         totals: branches, mutants and tests of the whole project, at least 1, float64[K].
         traits: what is known of each module before the session, int64[M, T] (`TRAITS`).
         radices: labels of each feature of the agent's state, in digit order, int64[F].
@@ -51,6 +52,7 @@ class ReplayArrays(NamedTuple):
     times: Float64Array
     ends: Float64Array
     branches: Int64Array
+    mutants: Int64Array
     totals: Float64Array
     traits: Int64Array
     radices: Int64Array
@@ -110,6 +112,7 @@ class Project:
                 times=arrays.times[events],
                 ends=np.ascontiguousarray(arrays.ends[positions]),
                 branches=arrays.branches[positions],
+                mutants=arrays.mutants[positions],
                 totals=_totals(arrays.traits[positions]),
                 traits=np.ascontiguousarray(arrays.traits[positions]),
                 radices=arrays.radices,
@@ -121,7 +124,7 @@ class Project:
 TRAITS = ("branches", "mutants", "size", "risk", "examples")
 """What is known of a module before the session: two counts, then digits of the agent's state."""
 
-BINNED = ("track_record", "coverage_gap", "stake", "budget")
+BINNED = ("track_record", "coverage_gap", "effort", "budget")
 """The binned features of the agent's state that change while a session is played."""
 
 
@@ -172,6 +175,7 @@ def compile_project(recordings: Recordings, package: str, repetition: int) -> Pr
             times=events.seconds[order],
             ends=np.maximum(ends, latest),
             branches=traits[:, 0].copy(),
+            mutants=traits[:, 1].copy(),
             totals=_totals(traits),
             traits=traits,
             radices=_radices(),

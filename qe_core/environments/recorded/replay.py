@@ -49,6 +49,7 @@ class SessionArrays(NamedTuple):
         last_gain: branches the last slice of each (module, strategy) added, -1 before, int64[M, S].
         rewarded: whether a strategy ever added a branch on a module, bool[M, S].
         covered: branches covered of each module, int64[M].
+        killed: mutants killed of each module, int64[M].
         last_slice: branches the last slice of each module added, whatever the strategy, int64[M].
         slices: slices given to each (module, strategy), int64[M, S].
         history: of each module, one bit for the success of each of its last two slices, int64[M].
@@ -62,6 +63,7 @@ class SessionArrays(NamedTuple):
     last_gain: Int64Array
     rewarded: BoolArray
     covered: Int64Array
+    killed: Int64Array
     last_slice: Int64Array
     slices: Int64Array
     history: Int64Array
@@ -79,6 +81,7 @@ def open_session(project: ReplayArrays, budget_seconds: float) -> SessionArrays:
         last_gain=np.full((modules, strategies), -1, dtype=np.int64),
         rewarded=np.zeros((modules, strategies), dtype=np.bool_),
         covered=np.zeros(modules, dtype=np.int64),
+        killed=np.zeros(modules, dtype=np.int64),
         last_slice=np.zeros(modules, dtype=np.int64),
         slices=np.zeros((modules, strategies), dtype=np.int64),
         history=np.zeros(modules, dtype=np.int64),
@@ -163,13 +166,16 @@ def spend_slice(
     session.spent[module, strategy] = before + used
     session.clock[NOW] = now + used
     pace = 1.0 / max(used, SHORTEST_SECONDS)
-    measurements[0] = gained[0] / project.totals[0] * pace
-    measurements[1] = gained[1] / project.totals[1] * pace
+    uncovered = max(project.branches[module] - session.covered[module], 1)
+    living = max(project.mutants[module] - session.killed[module], 1)
+    measurements[0] = gained[0] / uncovered * pace
+    measurements[1] = gained[1] / living * pace
     is_late = 2 * session.covered[module] >= project.branches[module]
     measurements[2] = measurements[0] if is_late else 0.0
     measurements[3] = 1.0 + used / (TOOL_SECONDS * modules)
-    measurements[4] = -max(0, gained[2] - gained[0]) / project.totals[0]
+    measurements[4] = -max(0, gained[2] - gained[0]) / max(project.branches[module], 1)
     session.covered[module] += gained[0]
+    session.killed[module] += gained[1]
     session.last_gain[module, strategy] = gained[0]
     session.rewarded[module, strategy] |= gained[0] > 0
     session.last_slice[module] = gained[0]
@@ -184,7 +190,6 @@ def spend_slice(
 @compiled
 def observe(project: ReplayArrays, session: SessionArrays, module: int) -> int:
     """Return the code of a module's state: that of ``TestGeneratorState`` given the same facts."""
-    modules = project.ends.shape[0]
     uncovered = project.branches[module] - session.covered[module]
     slices = session.slices[module].sum()
     successes = (session.history[module] & 1) + (session.history[module] >> 1)
@@ -200,12 +205,14 @@ def observe(project: ReplayArrays, session: SessionArrays, module: int) -> int:
         project.traits[module, RISK],
         np.searchsorted(project.edges[0], track_record, side="right"),
         np.searchsorted(project.edges[1], uncovered / max(project.branches[module], 1), side="right"),
-        np.searchsorted(project.edges[2], uncovered * modules / project.totals[0], side="right"),
         tried[LITERALS] + 2 * tried[EDGE_VALUES],
         project.traits[module, EXAMPLES] and not tried[DOCTESTS],
         neighbours,
+        np.searchsorted(project.edges[2], session.spent[module].sum(), side="right"),
         np.searchsorted(
-            project.edges[3], max(session.clock[BUDGET] - session.clock[NOW], 0.0) / modules, side="right"
+            project.edges[3],
+            max(session.clock[BUDGET] - session.clock[NOW], 0.0) / project.ends.shape[0],
+            side="right",
         ),
     )
     code = 0
@@ -218,12 +225,18 @@ def observe(project: ReplayArrays, session: SessionArrays, module: int) -> int:
 def best_slice(
     project: ReplayArrays, session: SessionArrays, module: int, values: Float64Array
 ) -> tuple[float, int]:
-    """Return the highest value of a module's strategies that are not over, and which; -1 for none."""
+    """Return what the best slice on a module promises, and its strategy; -1 where no run is left.
+
+    A value counts for a share of the module's uncovered branches, so it promises that many branches: shares
+    carry over from one project to another, branches are what is to be gained in this one.
+    """
     row = values[observe(project, session, module)]
     best_value, best_strategy = -np.inf, -1
     for strategy in range(project.ends.shape[1]):
         if row[strategy] > best_value and not is_over(project, session, module, strategy):
             best_value, best_strategy = row[strategy], strategy
+    if best_value > 0.0:
+        best_value *= project.branches[module] - session.covered[module]
     return best_value, best_strategy
 
 

@@ -14,8 +14,8 @@ from qe_core.environments.recorded.recordings import Recordings
 from qe_core.environments.recorded.replay import AREA, MUTANT_AREA, NOW, SessionArrays, open_session
 from qe_core.errors import RecordingError
 
-BUDGETS = (3.0, 8.0, 20.0)
-"""The budgets at which policies are compared, CPU seconds for each module of the project."""
+BUDGETS = (1.0, 3.0, 8.0, 20.0)
+"""The budgets at which policies are compared, CPU seconds for each module of the project (ADR 0050)."""
 
 
 @dataclass(frozen=True, slots=True)

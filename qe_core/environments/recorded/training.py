@@ -16,7 +16,7 @@ from qe_core.environments.recorded.policy import policy_from
 from qe_core.environments.recorded.project import Float64Array, Int64Array, Project, compile_project
 from qe_core.environments.recorded.recordings import TRAINING, Recordings
 from qe_core.environments.recorded.replay import MEASUREMENTS, SLICE_SECONDS, explore, open_session
-from qe_core.environments.recorded.sessions import BUDGETS, Session
+from qe_core.environments.recorded.sessions import Session
 from qe_core.environments.rollouts import EpisodeLog
 from qe_core.errors import LearningError, RecordingError
 from qe_core.fleet.rewards import Gain
@@ -40,10 +40,10 @@ class TrainingSettings:
         discount: γ of the table solved between rounds.
     """
 
-    rounds: int = 6
-    episodes: int = 300
+    rounds: int = 5
+    episodes: int = 150
     exploration_rate: float = 0.3
-    budgets: tuple[float, ...] = BUDGETS
+    budgets: tuple[float, ...] = (1.0, 3.0, 8.0)
     fewest_modules: int = 2
     discount: float = TEST_GENERATOR.discount_or(0.95)
 

@@ -33,8 +33,8 @@ def test_a_session_by_hand(by_hand: Recordings) -> None:
     state, reward, terminated, truncated, facts = env.step(LITERALS)
     expected = TEST_GENERATOR.reward.reward(
         {
-            "coverage_gain": 0.2 / SLICE_SECONDS,
-            "defects_found": 0.25 / SLICE_SECONDS,
+            "coverage_gain": 2 / 4 / SLICE_SECONDS,
+            "defects_found": 1 / 2 / SLICE_SECONDS,
             "edge_cases_reached": 0.0,
             "execution_speed": 1.0 + 0.1 / 32.0,
             "suite_size": 0.0,

@@ -55,9 +55,11 @@ def test_slices_cover_the_union_of_prefixes_and_the_area_follows_by_hand(by_hand
     project, session = opened(by_hand, 1.0)
     first = spend(project, session, A, LITERALS)
     assert session.covered.tolist() == [2, 0]
-    assert first["coverage_gain"] == pytest.approx(0.2 / 0.1)
-    assert first["defects_found"] == pytest.approx(0.25 / 0.1)
-    spend(project, session, A, EDGE_VALUES)
+    assert first["coverage_gain"] == pytest.approx(2 / 4 / 0.1)  # two of a's four uncovered branches
+    assert first["defects_found"] == pytest.approx(1 / 2 / 0.1)
+    assert first["edge_cases_reached"] == 0.0
+    second = spend(project, session, A, EDGE_VALUES)
+    assert second["coverage_gain"] == second["edge_cases_reached"] == pytest.approx(1 / 2 / 0.1)
     assert session.covered.tolist() == [3, 0]
     spend(project, session, A, LITERALS)
     assert session.covered.tolist() == [4, 0]
@@ -121,14 +123,13 @@ def test_where_nothing_is_left_only_moving_on_makes_sense(by_hand: Recordings) -
 
 
 def test_states_are_those_of_the_contract(by_hand: Recordings) -> None:
-    """Module a: 4 of 10 branches, so a stake of 0.8; after a slice that covers two, 0.4."""
     project, session = opened(by_hand, 3.0)
     known: dict[str, Any] = {"size": 50, "risk": "low", "examples": "untried", "neighbours": "untried"}
     fresh = known | {
         "track_record": 1.0,
         "coverage_gap": 1.0,
-        "stake": 0.8,
         "callers": "untried",
+        "effort": 0.0,
         "budget": 1.5,
     }
     assert observe(project, session, A) == TestGeneratorState.from_features(fresh).encode()
@@ -136,19 +137,13 @@ def test_states_are_those_of_the_contract(by_hand: Recordings) -> None:
     later = known | {
         "track_record": 1.0,
         "coverage_gap": 0.5,
-        "stake": 0.4,
         "callers": "literals",
+        "effort": 0.1,
         "budget": 1.45,
     }
     assert observe(project, session, A) == TestGeneratorState.from_features(later).encode()
-    other = {
-        "size": 150,
-        "risk": "high",
-        "examples": "none-left",
-        "neighbours": "untried",
-        "track_record": 1.0,
-    }
-    other |= {"coverage_gap": 1.0, "stake": 1.2, "callers": "untried", "budget": 1.45}
+    other = {"size": 150, "risk": "high", "examples": "none-left", "neighbours": "untried"}
+    other |= {"track_record": 1.0, "coverage_gap": 1.0, "callers": "untried", "effort": 0.0, "budget": 1.45}
     assert observe(project, session, B) == TestGeneratorState.from_features(other).encode()
 
 
@@ -162,6 +157,7 @@ def test_only_the_strategies_tried_show_in_the_state(by_hand: Recordings) -> Non
     assert state.neighbours == "answered"  # its run is over
     assert state.callers == "edge-values"
     assert state.track_record == "mixed"  # nothing, then something
+    assert state.effort == "some"  # three slices of 0.1 s
 
 
 def test_points_are_those_of_the_contract() -> None:
