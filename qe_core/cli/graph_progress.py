@@ -18,6 +18,7 @@ async def materialize_shown(agents: Sequence[str]) -> None:
         progress(WHAT, 0, None)
 
         def hear(message: Message) -> None:
+            """Move the bar where the message says how far it is."""
             if "done" in message and "total" in message:
                 progress(WHAT, int(message["done"]), int(message["total"]))
 

@@ -87,6 +87,7 @@ async def materialize(agents: Sequence[str], hear: Callable[[Message], None]) ->
     failures: list[str] = []
 
     def listen(message: Message) -> None:
+        """Keep failures, pass everything on."""
         if "error" in message:
             failures.append(str(message["error"]))
         hear(message)

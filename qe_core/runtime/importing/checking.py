@@ -112,8 +112,13 @@ class RowChecker:
         """Return what to say about the first column nobody knows, or None when all are known."""
         for name in names:
             if name not in self._known_columns:
-                return f"column {quoted(name)} is unknown: {nearest(name, sorted(self._known_columns))}"
+                return f"column {quoted(name)} is unknown: {nearest(name, self._namesakes(name))}"
         return None
+
+    def _namesakes(self, name: str) -> list[str]:
+        """Return what the column may have been meant to be: a feature, or one of the others."""
+        is_feature = name.startswith(("state.", "next_state."))
+        return sorted(self._known_columns) if is_feature else [*COLUMN_NAMES, "state.<feature>"]
 
     def missing_column(self, names: list[str]) -> str | None:
         """Return what to say about required columns a table does not have, or None when it has all."""
