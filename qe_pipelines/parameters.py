@@ -18,9 +18,6 @@ from qe_core.learning.updates import LearningRate
 
 DAY_SECONDS = 86_400.0
 
-PESSIMISM = 1.0
-"""Standard errors by which the exact solution stays below the mean: agents act on it, see ADR 0034."""
-
 
 def confidence_settings(settings: Settings) -> ConfidenceSettings:
     """Return what is assumed about values and noise before any evidence."""
@@ -80,7 +77,9 @@ def buffer_settings(settings: Settings) -> BufferSettings:
 
 def caution(settings: Settings) -> Caution:
     """Return how an agent's table is solved from few samples."""
-    return Caution(pessimism=PESSIMISM, confidence=confidence_settings(settings))
+    return Caution(
+        pessimism=settings.learning.pessimism_standard_errors, confidence=confidence_settings(settings)
+    )
 
 
 def value_limit(statistics: TargetStatistics, discount: float, settings: Settings) -> float:
@@ -90,4 +89,5 @@ def value_limit(statistics: TargetStatistics, discount: float, settings: Setting
     """
     variance = noise_variance(statistics, confidence_settings(settings))
     error = np.sqrt(variance / np.maximum(statistics.count, 1)) * (statistics.count > 0)
-    return float((REWARD_LIMIT + PESSIMISM * error.max()) / (1.0 - discount))
+    penalty = settings.learning.pessimism_standard_errors * error.max()
+    return float((REWARD_LIMIT + penalty) / (1.0 - discount))
