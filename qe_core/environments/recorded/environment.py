@@ -13,7 +13,8 @@ import numpy as np
 
 from qe_core.environments.recorded.project import BoolArray, Int64Array, compile_project
 from qe_core.environments.recorded.recordings import DEFAULT_FOLDER, TRAINING, Recordings
-from qe_core.environments.recorded.replay import (
+from qe_core.environments.recorded.replay import find_valid, has_ended, move_on, observe, spend_slice
+from qe_core.environments.recorded.session import (
     AREA,
     BUDGET,
     CURRENT,
@@ -22,12 +23,7 @@ from qe_core.environments.recorded.replay import (
     NOW,
     SLICE_SECONDS,
     SessionArrays,
-    find_valid,
-    has_ended,
-    move_on,
-    observe,
     open_session,
-    spend_slice,
 )
 from qe_core.environments.recorded.sessions import Session
 from qe_core.errors import RecordingError, StateError

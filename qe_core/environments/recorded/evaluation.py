@@ -12,7 +12,7 @@ import numpy as np
 from qe_core.environments.recorded.oracle import clairvoyant
 from qe_core.environments.recorded.project import BoolArray, Float64Array
 from qe_core.environments.recorded.recordings import HELD_OUT, TRAINING, Recordings
-from qe_core.environments.recorded.replay import MEASUREMENTS, SLICE_SECONDS, SessionArrays, play_random
+from qe_core.environments.recorded.replay import play_random
 from qe_core.environments.recorded.rules import (
     Plan,
     best_form,
@@ -21,6 +21,7 @@ from qe_core.environments.recorded.rules import (
     size_aware_order,
     tuned_schedule,
 )
+from qe_core.environments.recorded.session import MEASUREMENTS, SLICE_SECONDS, SessionArrays
 from qe_core.environments.recorded.sessions import (
     BUDGETS,
     Curve,

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qe_core.environments.recorded.replay import MEASUREMENTS, SLICE_SECONDS, SessionArrays, play_clairvoyant
+from qe_core.environments.recorded.replay import play_clairvoyant
+from qe_core.environments.recorded.session import MEASUREMENTS, SLICE_SECONDS, SessionArrays
 from qe_core.environments.recorded.sessions import Outcome, Player, Session, play
 
 LOOKAHEADS = (1, 2, 3, 5, 8)

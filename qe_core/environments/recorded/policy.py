@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qe_core.environments.recorded.project import Float64Array, Int64Array
-from qe_core.environments.recorded.replay import MEASUREMENTS, SLICE_SECONDS, SessionArrays, play_table
+from qe_core.environments.recorded.replay import play_table
+from qe_core.environments.recorded.session import MEASUREMENTS, SLICE_SECONDS, SessionArrays
 from qe_core.environments.recorded.sessions import Session
 from qe_core.errors import LearningError
 from qe_core.fleet.test_generation import TEST_GENERATOR, TestGeneratorState

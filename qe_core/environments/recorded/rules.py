@@ -11,17 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from qe_core.environments.recorded.replay import (
-    MEASUREMENTS,
-    SIZE,
-    SLICE_SECONDS,
-    SessionArrays,
-    follow_plan,
-    is_over,
-    open_session,
-    peek_gain,
-    spend_slice,
-)
+from qe_core.environments.recorded.replay import SIZE, follow_plan, is_over, peek_gain, spend_slice
+from qe_core.environments.recorded.session import MEASUREMENTS, SLICE_SECONDS, SessionArrays, open_session
 from qe_core.environments.recorded.sessions import Session, play
 from qe_core.fleet.test_generation import STRATEGIES, TestGeneratorState
 

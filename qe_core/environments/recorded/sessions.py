@@ -11,7 +11,7 @@ import numpy as np
 
 from qe_core.environments.recorded.project import Float64Array, Project, compile_project
 from qe_core.environments.recorded.recordings import Recordings
-from qe_core.environments.recorded.replay import AREA, MUTANT_AREA, NOW, SessionArrays, open_session
+from qe_core.environments.recorded.session import AREA, MUTANT_AREA, NOW, SessionArrays, open_session
 from qe_core.errors import RecordingError
 
 BUDGETS = (1.0, 3.0, 8.0, 20.0)

@@ -15,7 +15,8 @@ import numpy as np
 from qe_core.environments.recorded.policy import policy_from
 from qe_core.environments.recorded.project import Float64Array, Int64Array, Project, compile_project
 from qe_core.environments.recorded.recordings import TRAINING, Recordings
-from qe_core.environments.recorded.replay import MEASUREMENTS, SLICE_SECONDS, explore, open_session
+from qe_core.environments.recorded.replay import explore
+from qe_core.environments.recorded.session import MEASUREMENTS, SLICE_SECONDS, open_session
 from qe_core.environments.recorded.sessions import Session
 from qe_core.environments.rollouts import EpisodeLog
 from qe_core.errors import LearningError, RecordingError

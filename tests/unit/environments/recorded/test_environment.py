@@ -9,7 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 from qe_core.environments import RECORDED_ID
 from qe_core.environments.recorded import RecordedSessionEnv, Recordings
-from qe_core.environments.recorded.replay import SLICE_SECONDS
+from qe_core.environments.recorded.session import SLICE_SECONDS
 from qe_core.errors import RecordingError, StateError
 from qe_core.fleet.test_generation import STRATEGIES, TEST_GENERATOR
 

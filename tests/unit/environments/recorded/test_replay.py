@@ -10,6 +10,16 @@ from hypothesis import strategies as st
 from qe_core.environments.recorded.project import BINNED, ReplayArrays, compile_project
 from qe_core.environments.recorded.recordings import Recordings
 from qe_core.environments.recorded.replay import (
+    explore,
+    find_valid,
+    has_ended,
+    is_over,
+    move_on,
+    observe,
+    points_of,
+    spend_slice,
+)
+from qe_core.environments.recorded.session import (
     AREA,
     CURRENT,
     MEASUREMENTS,
@@ -17,15 +27,7 @@ from qe_core.environments.recorded.replay import (
     NOW,
     SLICE_SECONDS,
     SessionArrays,
-    explore,
-    find_valid,
-    has_ended,
-    is_over,
-    move_on,
-    observe,
     open_session,
-    points_of,
-    spend_slice,
 )
 from qe_core.environments.recorded.training import reward_scales
 from qe_core.fleet.test_generation import STRATEGIES, TEST_GENERATOR, TestGeneratorState

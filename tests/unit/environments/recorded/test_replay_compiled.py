@@ -10,12 +10,21 @@ import pytest
 from qe_core.environments.recorded import replay
 from qe_core.environments.recorded.project import Project, compile_project
 from qe_core.environments.recorded.recordings import Recordings
+from qe_core.environments.recorded.session import (
+    AREA,
+    MEASUREMENTS,
+    MUTANT_AREA,
+    SLICE_SECONDS,
+    STEPS,
+    SessionArrays,
+    open_session,
+)
 from qe_core.environments.recorded.training import reward_scales
 from qe_core.fleet.test_generation import TEST_GENERATOR
 
 COMPILED = {name: value for name, value in vars(replay).items() if hasattr(value, "py_func")}
 VALUES = np.random.default_rng(0).random((TEST_GENERATOR.state_count, TEST_GENERATOR.action_count)) - 0.2
-FOUND = np.zeros(len(replay.MEASUREMENTS))
+FOUND = np.zeros(len(MEASUREMENTS))
 PLAN = np.asarray([[-1, 0, 1], [0, 3, 2], [1, 5, 3], [-1, 2, 100]])
 
 
@@ -32,43 +41,43 @@ def project(record: Callable[..., Recordings]) -> Project:
     return compile_project(record(seed=11, packages=3, modules=3), "package0", 0)
 
 
-def follow(functions: Any, project: Project, session: replay.SessionArrays) -> None:
-    functions.follow_plan(project.arrays, session, PLAN, False, 2, replay.SLICE_SECONDS, FOUND)
+def follow(functions: Any, project: Project, session: SessionArrays) -> None:
+    functions.follow_plan(project.arrays, session, PLAN, False, 2, SLICE_SECONDS, FOUND)
 
 
-def follow_deeply(functions: Any, project: Project, session: replay.SessionArrays) -> None:
-    functions.follow_plan(project.arrays, session, PLAN, True, 0, replay.SLICE_SECONDS, FOUND)
+def follow_deeply(functions: Any, project: Project, session: SessionArrays) -> None:
+    functions.follow_plan(project.arrays, session, PLAN, True, 0, SLICE_SECONDS, FOUND)
 
 
-def at_random(functions: Any, project: Project, session: replay.SessionArrays) -> None:
-    functions.play_random(project.arrays, session, np.random.default_rng(4), replay.SLICE_SECONDS, FOUND)
+def at_random(functions: Any, project: Project, session: SessionArrays) -> None:
+    functions.play_random(project.arrays, session, np.random.default_rng(4), SLICE_SECONDS, FOUND)
 
 
-def knowing_all(functions: Any, project: Project, session: replay.SessionArrays) -> None:
-    functions.play_clairvoyant(project.arrays, session, 5, replay.SLICE_SECONDS, FOUND)
+def knowing_all(functions: Any, project: Project, session: SessionArrays) -> None:
+    functions.play_clairvoyant(project.arrays, session, 5, SLICE_SECONDS, FOUND)
 
 
-def by_table(functions: Any, project: Project, session: replay.SessionArrays) -> None:
-    functions.play_table(project.arrays, session, VALUES, replay.SLICE_SECONDS, FOUND)
+def by_table(functions: Any, project: Project, session: SessionArrays) -> None:
+    functions.play_table(project.arrays, session, VALUES, SLICE_SECONDS, FOUND)
 
 
-def exploring(functions: Any, project: Project, session: replay.SessionArrays) -> None:
+def exploring(functions: Any, project: Project, session: SessionArrays) -> None:
     rng, scales = np.random.default_rng(9), reward_scales()
     integers, numbers = np.zeros((60, 4), dtype=np.int64), np.zeros((60, 2))
     steps = functions.explore(
-        project.arrays, session, VALUES, 0.5, rng, replay.SLICE_SECONDS, *scales, integers, numbers
+        project.arrays, session, VALUES, 0.5, rng, SLICE_SECONDS, *scales, integers, numbers
     )
-    session.place[replay.STEPS] += 1_000 * steps + integers.sum()
-    session.clock[replay.MUTANT_AREA] += numbers.sum()
+    session.place[STEPS] += 1_000 * steps + integers.sum()
+    session.clock[MUTANT_AREA] += numbers.sum()
 
 
-def peeking(functions: Any, project: Project, session: replay.SessionArrays) -> None:
+def peeking(functions: Any, project: Project, session: SessionArrays) -> None:
     found = [
-        functions.peek_gain(project.arrays, session, size, strategy, 4, replay.SLICE_SECONDS)
+        functions.peek_gain(project.arrays, session, size, strategy, 4, SLICE_SECONDS)
         for size in range(3)
         for strategy in range(7)
     ]
-    session.clock[replay.AREA] = np.sum(found)
+    session.clock[AREA] = np.sum(found)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +86,10 @@ def peeking(functions: Any, project: Project, session: replay.SessionArrays) -> 
     ids=lambda play: play.__name__,
 )
 def test_python_and_machine_code_agree(
-    play: Callable[[Any, Project, replay.SessionArrays], None], project: Project, python: SimpleNamespace
+    play: Callable[[Any, Project, SessionArrays], None], project: Project, python: SimpleNamespace
 ) -> None:
     for budget in (0.4, 6.0):
-        compiled, interpreted = (replay.open_session(project.arrays, budget) for _ in range(2))
+        compiled, interpreted = (open_session(project.arrays, budget) for _ in range(2))
         play(SimpleNamespace(**COMPILED), project, compiled)
         play(python, project, interpreted)
         for one, other in zip(compiled, interpreted, strict=True):
@@ -93,4 +102,4 @@ def test_every_function_of_the_replay_is_compiled() -> None:
         for name, value in vars(replay).items()
         if callable(value) and getattr(value, "__module__", "") == replay.__name__
     }
-    assert functions - set(COMPILED) == {"SessionArrays", "open_session"}
+    assert functions - set(COMPILED) == set()

@@ -5,7 +5,6 @@ import pytest
 
 from qe_core.environments.recorded.project import compile_project
 from qe_core.environments.recorded.recordings import Recordings
-from qe_core.environments.recorded.replay import open_session
 from qe_core.environments.recorded.rules import (
     EVERY_SIZE,
     TO_THE_END,
@@ -17,6 +16,7 @@ from qe_core.environments.recorded.rules import (
     size_aware_order,
     tuned_schedule,
 )
+from qe_core.environments.recorded.session import open_session
 from qe_core.environments.recorded.sessions import Session, play, sessions_of
 from qe_core.fleet.test_generation import STRATEGIES
 
