@@ -35,7 +35,7 @@ def pilot_section(figures: PilotFigures | None) -> str:
         f"({escape(', '.join(compared.packages))}) and unseen repetitions. Area is that under the curve of "
         "branches covered over time, 1 at best; branches and mutants are shares reached at the end. Aim: "
         f"{AIMED_OVER_RULE:.0%} above the strongest simple rule and {AIMED_OVER_RANDOM:.0%} above random at "
-        "the two tighter budgets.</p>"
+        "3 and at 8 seconds a module.</p>"
     )
     tables = "".join(_budget(figures, budget) for budget in figures.budgets)
     return section("Real test generators, held-out packages", explained + _curves(figures) + tables)

@@ -42,6 +42,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return line
 
 
+@pytest.mark.timeout(600)
 def test_one_interrupt_stops_database_web_ui_and_daemon(server_directory, tmp_path, free_port):
     home = server_directory / "home of up"
     environment = {**os.environ, "QE_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"}
