@@ -1,8 +1,8 @@
 """Import and train on a million experiences: seconds, rows a second and peak memory of every step.
 
 What belongs here: one command and one table. What does not: assertions (tests hold 200,000 rows to the same
-memory bound). Run it as ``python benchmarks/import_million.py [ROWS]``; it works in a directory of its own and
-stops its database at the end.
+memory bound). Run it as ``python benchmarks/import_million.py [ROWS]``; it works in a directory of its own
+and stops its database at the end.
 """
 
 import os
