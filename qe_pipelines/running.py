@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -42,8 +42,8 @@ def messages_on_stdout() -> Iterator[Say]:
     kept = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(kept, "w", encoding="utf-8") as stream:
-        yield lambda message: _write(stream, message)
-        sys.stdout.flush()
+        with redirect_stdout(sys.stderr):
+            yield lambda message: _write(stream, message)
         os.dup2(stream.fileno(), 1)
 
 

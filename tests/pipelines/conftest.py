@@ -234,9 +234,13 @@ def subprocess_environment(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forgive Dagster and dbt their own deprecation warnings here; everybody else's stay errors."""
+    """Forgive Dagster and dbt their own deprecation warnings here; everybody else's stay errors.
+
+    Whole graphs and servers are started here, and on a busy machine that takes its time.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning:dagster.*"))
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning:dbt.*"))
             item.add_marker(pytest.mark.filterwarnings("ignore:.*backfill_policy.*"))

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 180.0
+"""A quiet machine answers within 20 s; one that runs other tests beside this may take much longer."""
 QUERY = """
 {
   shouldShowNux
@@ -48,7 +49,7 @@ def answer(port: int) -> dict[str, list[dict[str, object]]]:
     return content["data"]  # type: ignore[no-any-return]
 
 
-def test_dagster_dev_answers_within_a_minute_and_leaves_no_process(
+def test_dagster_dev_answers_and_leaves_no_process(
     learned_url: str, subprocess_environment: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
