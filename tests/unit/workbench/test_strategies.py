@@ -14,7 +14,7 @@ from qe_core.workbench.inside.strategies import (
     literals,
     neighbour_tests,
 )
-from qe_core.workbench.inside.strategies.callables import Parameter, Target, discover
+from qe_core.workbench.inside.strategies.callables import PROLOGUE, Parameter, Target, discover
 from qe_core.workbench.inside.strategies.edge_values import EDGES
 from qe_core.workbench.inside.strategies.literals import Mine
 from qe_core.workbench.inside.strategies.neighbour_tests import (
@@ -33,7 +33,7 @@ def test_caller_emits_runnable_tests_in_the_order_of_the_clock(tiny: Any, strate
     assert [test["seconds"] for test in tests] == sorted(test["seconds"] for test in tests)
     for test in tests:
         ast.parse(test["source"])
-        assert test["source"].startswith("import tiny.shapes as m\n")
+        assert test["source"].startswith(PROLOGUE.format("tiny.shapes"))
 
 
 def test_caller_reaches_functions_constructors_and_methods(tiny: Any) -> None:

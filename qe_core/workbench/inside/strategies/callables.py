@@ -209,7 +209,7 @@ class Caller:
         if error is None and target.is_constructor and len(self._constructions[target.owner]) < 40:
             self._constructions[target.owner].append(source.removeprefix("r = "))
         if self._is_new(target, namespace.get("r"), error):
-            self._emitter.emit("snapshot", f"import {self._name} as m\n{source}\n{CONSUME}")
+            self._emitter.emit("snapshot", f"{PROLOGUE.format(self._name)}{source}\n{CONSUME}")
 
     def _is_new(self, target: Target, result: object, error: BaseException | None) -> bool:
         if error is not None:
@@ -233,6 +233,9 @@ class Caller:
             trace = trace.tb_next
         return lines
 
+
+PROLOGUE = "import importlib\nm = importlib.import_module({!r})\n"
+"""What precedes every call; `import x.y as m` would find what the package calls `y`, often a function."""
 
 CONSUME = 'if hasattr(r, "__next__"):\n    r = [v for v, _ in zip(r, range(20))]'
 """What follows every call: an iterator is run, twenty items at most, because creating it runs nothing."""

@@ -24,6 +24,13 @@ _ENDLESS_SECONDS = 3600
 """Pynguin's own limit is wall-clock time; the sandbox's CPU limit ends the search instead."""
 
 
+_HEADER = """import importlib
+globals()[{alias!r}] = importlib.import_module({module!r})
+globals().update(vars(importlib.import_module({module!r})))
+"""
+"""What pynguin's tests find in their namespace: the module by its alias, and everything in it."""
+
+
 def _configuration(spec: dict[str, Any]) -> config.Configuration:
     directory = tempfile.gettempdir()
     configuration = config.Configuration(
@@ -51,7 +58,7 @@ def run(spec: dict[str, Any]) -> None:
         raise SystemExit("pynguin cannot set this module up")
     algorithm = generator._instantiate_test_generation_strategy(*prepared)
     alias = get_module_alias(spec["module"])
-    header = f"import {spec['module']} as {alias}\nglobals().update(vars({alias}))\n"
+    header = _HEADER.format(alias=alias, module=spec["module"])
     archive = algorithm.archive
     seen: set[str] = set()
     with Emitter(spec["tests"]) as emitter:
