@@ -24,20 +24,23 @@ def source_of(contract: AgentContract) -> str:
 
 
 def play_of(contract: AgentContract, world_seed: int, settings: Settings) -> Play:
-    """Return what plays the agent's sessions.
+    """Return what plays the agent's sessions; its environment is made when the first one is played.
+
+    Playing raises `NoWorldError` where the agent has no environment here (its experiences can be imported), and
+    `RecordingError` where the shipped recordings are missing or were changed.
 
     Args:
         contract: the agent's.
         world_seed: which simulated world; recordings have only one.
         settings: how it explores and learns.
-
-    Raises:
-        NoWorldError: the agent has no environment here; its experiences can be imported.
-        RecordingError: the shipped recordings are missing or were changed.
     """
-    if contract.name == PILOT:
-        return recorded_play(Recordings.load(), contract, settings)
-    return simulated_play(world_of(contract, world_seed), settings)
+
+    def play_plan(plan: TrainingPlan, start: StoredTable | None) -> EpisodeLog:
+        if contract.name == PILOT:
+            return recorded_play(Recordings.load(), contract, settings)(plan, start)
+        return simulated_play(world_of(contract, world_seed), settings)(plan, start)
+
+    return play_plan
 
 
 def recorded_play(recordings: Recordings, contract: AgentContract, settings: Settings) -> Play:
