@@ -28,7 +28,7 @@ COARSER: tuple[tuple[str, ...], ...] = (
 )
 """The features kept at each step of backing off, finest first; chosen on training packages (ADR 0051)."""
 
-SHRINKAGE = 30.0
+SHRINKAGE = 100.0
 """How many visits of its own make a state's value count as much as that of the coarser state (ADR 0051)."""
 
 
