@@ -60,7 +60,7 @@ def show_pilot(pilot: PilotFigures, is_complete: bool = False) -> None:
             if is_complete or not row.name.startswith("only ")
         ]
         words = pilot.verdict_at(budget)
-        title = f"test-generator on held-out packages, {budget:g} CPU seconds a module: {words}"
+        title = f"test-generator on held-out packages, {budget:g} CPU s a module: {words}"
         show_table(title, headings, rows, right=", ".join(headings[1:]))
     say("area: under the curve of branches covered over time, 1 at best; rule: the strongest simple one.")
 

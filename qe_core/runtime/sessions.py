@@ -26,8 +26,8 @@ def source_of(contract: AgentContract) -> str:
 def play_of(contract: AgentContract, world_seed: int, settings: Settings) -> Play:
     """Return what plays the agent's sessions; its environment is made when the first one is played.
 
-    Playing raises `NoWorldError` where the agent has no environment here (its experiences can be imported), and
-    `RecordingError` where the shipped recordings are missing or were changed.
+    Playing raises `NoWorldError` where the agent has no environment here (its experiences can be imported),
+    and `RecordingError` where the shipped recordings are missing or were changed.
 
     Args:
         contract: the agent's.

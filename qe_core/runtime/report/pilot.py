@@ -48,11 +48,11 @@ def _curves(figures: PilotFigures) -> str:
         for name, style in zip(figures.compared_names(budget), STYLES, strict=True):
             moments, shares = figures.comparison.curves[name, budget]
             lines.append(Line(name, (moments * budget).tolist(), shares.tolist(), style))
-        title = f"{budget:g} CPU seconds a module"
+        title = f"{budget:g} CPU s a module"
         charts.append(line_chart(title, lines, "CPU seconds spent a module", "share of branches", (0.0, 1.0)))
     names = ("learned", "strongest simple rule", "random", "clairvoyant")
     keys = legend(list(zip(STYLES, names, strict=True)))
-    return f'{keys}<div class="charts">{"".join(charts)}</div>'
+    return f'{keys}<div class="charts narrow">{"".join(charts)}</div>'
 
 
 def _budget(figures: PilotFigures, budget: float) -> str:
@@ -60,7 +60,7 @@ def _budget(figures: PilotFigures, budget: float) -> str:
     strongest = figures.comparison.strongest_rule[budget]
     rule = f"{strongest.removeprefix('rule: ')} ({figures.comparison.plans[strongest, budget]})"
     return (
-        f"<h3>{budget:g} CPU seconds a module: {escape(figures.verdict_at(budget))}</h3>"
+        f"<h3>{budget:g} CPU s a module: {escape(figures.verdict_at(budget))}</h3>"
         f'<p class="note">Strongest simple rule: {escape(rule)}.</p>'
         f"{table(HEADINGS, rows)}"
     )

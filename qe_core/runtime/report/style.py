@@ -34,6 +34,7 @@ tbody tr:last-child > * { border-bottom:0 } thead th { color:var(--soft); font-w
 th:first-child, td.text, th.text { text-align:left } tbody th { font-weight:500 } tr.strong > * { font-weight:650 }
 .good { color:var(--good) } .bad { color:var(--bad) } .warn { color:var(--warn) }
 .charts { display:grid; grid-template-columns:repeat(auto-fill,minmax(290px,1fr)); gap:14px; margin:14px 0 }
+.narrow { grid-template-columns:repeat(auto-fill,minmax(245px,1fr)) }
 .chart { margin:0; background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:12px 12px 8px }
 figcaption { display:flex; flex-wrap:wrap; justify-content:space-between; gap:0 10px; font-size:13.5px; margin-bottom:4px } figcaption span { font-size:12.5px }
 svg { display:block; width:100%; height:auto } .grid { stroke:var(--grid); stroke-width:1 }
