@@ -52,8 +52,8 @@ def policy_from(table: QTable, shrinkage: float = SHRINKAGE) -> TablePolicy:
 
     A value is the mean of the state's own and the coarser state's, weighted by visits against ``shrinkage``;
     the coarser state's likewise, up to states that keep one feature. So few visits are never taken at face
-    value, and states never seen act like those most like them. This is the blended lookup of learning.md with
-    coarser states of the same agent in the place of its category.
+    value, and states never seen act like those most like them. This is the blended lookup of the
+    hierarchy with coarser states of the same agent in the place of its category.
 
     Args:
         table: values and visits, as the pipelines publish them.
