@@ -53,13 +53,15 @@ def train(
         qe train --only-tables               after qe import
     """
     from qe_core.fleet import registry  # keeps `qe --help` quick
+    from qe_core.runtime.sessions import has_environment
 
     fleet = registry()
-    chosen = [fleet.get(name) for name in agents] if agents else list(fleet)
+    chosen = [fleet.get(name) for name in agents or ()]
     reports = []
     if not is_only_tables:
-        reports = wait_for(_train(chosen, episodes, world_seed, seed, is_fresh))
-    wait_for(materialize_shown([contract.name for contract in chosen] if agents else []))
+        players = chosen or [contract for contract in fleet if has_environment(contract)]
+        reports = wait_for(_train(players, episodes, world_seed, seed, is_fresh))
+    wait_for(materialize_shown([contract.name for contract in chosen]))
     if is_json:
         typer.echo(json.dumps([_as_json(report) for report in reports], indent=2))
     elif reports:

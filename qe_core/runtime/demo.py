@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from qe_core.config import load_settings
 from qe_core.fleet import registry
-from qe_core.runtime.sessions import play_of, source_of
+from qe_core.runtime.sessions import has_environment, play_of, source_of
 from qe_core.runtime.training import RECORDED, TrainingPlan, TrainingReport, train
 from qe_core.store import Store, migrate
 from qe_core.store.server import database_url
@@ -40,14 +40,14 @@ async def prepare_demo(tell: Callable[[str], None]) -> None:
 
 
 async def play_demo(store: Store, progress: Progress) -> list[TrainingReport]:
-    """Play the demo's sessions; those played before add nothing.
+    """Play the demo's sessions; those played before add nothing, agents without an environment are left out.
 
     Args:
         store: where the experiences go.
         progress: told how far it is.
     """
     settings = load_settings().values
-    fleet = list(registry())
+    fleet = [contract for contract in registry() if has_environment(contract)]
     reports = []
     for number, contract in enumerate(fleet):
         progress("playing episodes", number, len(fleet))

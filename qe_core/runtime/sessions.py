@@ -7,7 +7,7 @@ What belongs here: the choice, and fitting the pilot's training to a plan. What 
 import numpy as np
 
 from qe_core.config import Settings
-from qe_core.environments.catalogue import world_of
+from qe_core.environments.catalogue import declarations, world_of
 from qe_core.environments.recorded import Recordings, TrainingSettings, train_pilot
 from qe_core.environments.rollouts import EpisodeLog
 from qe_core.fleet.contract import AgentContract
@@ -21,6 +21,11 @@ PILOT = "test-generator"
 def source_of(contract: AgentContract) -> str:
     """Return what the agent's training experiences carry as source."""
     return RECORDED if contract.name == PILOT else SIMULATED
+
+
+def has_environment(contract: AgentContract) -> bool:
+    """Whether the agent can play here; one that cannot learns from imported experiences."""
+    return contract.name == PILOT or contract.name in declarations()
 
 
 def play_of(contract: AgentContract, world_seed: int, settings: Settings) -> Play:

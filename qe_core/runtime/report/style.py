@@ -55,7 +55,7 @@ svg { display:block; width:100%; height:auto } .grid { stroke:var(--grid); strok
 .mark { position:absolute; top:-3px; bottom:-3px; width:3px; margin-left:-1.5px; border-radius:2px; outline:1.5px solid var(--paper) }
 .mark-random, .swatch.mark-random { background:var(--quiet) } .mark-fixed, .swatch.mark-fixed { background:var(--c2) }
 .stack { margin:0 0 18px } .stack-bar { display:flex; height:16px; border-radius:4px; overflow:hidden; gap:2px } .piece { display:block; min-width:1px }
-.heat td { text-align:center; min-width:64px } .heat th:first-child { text-align:left } .heat td.best { font-weight:700; box-shadow:inset 0 0 0 2px var(--ink) }
+.heat td { text-align:center; min-width:64px } .heat thead th { text-align:center } .heat th:first-child { text-align:left } .heat td.best { font-weight:700; box-shadow:inset 0 0 0 2px var(--ink) }
 .heat td.unknown { color:var(--quiet) }
 footer { margin-top:64px; border-top:1px solid var(--rule); padding-top:16px; color:var(--soft); font-size:14px }
 @media (max-width:560px) { main { padding:24px 16px 56px } .bars { display:block }
