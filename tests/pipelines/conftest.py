@@ -158,7 +158,7 @@ def learned(
         from qe_pipelines.materialize import materialize
 
         assert materialize(instance, messages.append), messages
-    [run_id] = instance.get_run_ids()
+    run_id = instance.get_run_ids(limit=1)[0]
     return Learned("learned", tuple(messages), run_id)
 
 
