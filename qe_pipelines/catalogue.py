@@ -3,15 +3,13 @@
 What belongs here: words and constants about assets. What does not: computing anything.
 """
 
-from enum import StrEnum
-
 import dagster as dg
 
 OWNERS = ["team:qe-fleet"]
 
 
-class Stage(StrEnum):
-    """Groups of assets, named so that they sort in the order of the flow."""
+class Stage:
+    """Groups of assets, named so that they sort in the order of the flow; plain text, as Dagster sends it on."""
 
     EXPERIENCES = "stage_1_experiences"
     Q_TABLES = "stage_2_q_tables"
