@@ -9,7 +9,7 @@ OWNERS = ["team:qe-fleet"]
 
 
 class Stage:
-    """Groups of assets, named so that they sort in the order of the flow; plain text, as Dagster sends it on."""
+    """Groups of assets, named so that they sort in the order of the flow."""
 
     EXPERIENCES = "stage_1_experiences"
     Q_TABLES = "stage_2_q_tables"
