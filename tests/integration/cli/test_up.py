@@ -71,7 +71,9 @@ def test_one_interrupt_stops_database_web_ui_and_daemon(server_directory, tmp_pa
         assert [child for child in family if child.is_running()] == []
         assert processes_naming(home) == []
     finally:
-        process.kill()
+        if process.poll() is None:  # a failed test must not leave Dagster behind either
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=STOPPING_SECONDS)
         subprocess.run(
             [sys.executable, "-m", "qe_core.cli", "db", "stop"],
             env=environment,
