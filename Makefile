@@ -44,8 +44,9 @@ lint: $(STAMP) ## style, types, layers, SQL and docstrings
 unit: $(STAMP) ## the tests, on all cores, with the coverage floor
 	@$(PY) -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term
 
-pilot: $(STAMP) ## the pilot's comparison table on held-out packages, from the shipped recordings
+pilot: $(STAMP) ## the pilot on held-out packages: the stored table against rules, then five other trainings
 	@$(PY) -m qe_core.cli workbench compare
+	@$(PY) benchmarks/pilot_training_seeds.py
 
 lock: ## resolve the newest versions pyproject.toml allows into requirements.lock
 	@$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
