@@ -1,4 +1,4 @@
-"""How much of the pilot's result is the luck of one training: several trainings, measured on held-out packages.
+"""How much of the pilot's result is the luck of one training: several trainings, measured on held-out code.
 
 What belongs here: one command and one table. What does not: training and comparing themselves
 (`qe_core.environments.recorded`). Run it as ``python benchmarks/pilot_training_seeds.py [SEEDS]``.
