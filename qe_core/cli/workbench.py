@@ -106,7 +106,7 @@ def compare() -> None:
     """Compare the learned policy with simple rules, random and a clairvoyant on held-out packages.
 
     The policy is that of test-generator's table in PostgreSQL; where nothing was learned yet,
-    `qe train --agent test-generator --episodes 1800` or `qe demo` does.
+    `qe train --agent test-generator --episodes 750` or `qe demo` does.
 
     Example:
         qe workbench compare
@@ -127,7 +127,7 @@ async def _compare() -> None:
         stored = await table_so_far(store, contract)
     if not stored.table.visits.any():
         raise RecordingError(
-            "test-generator has learned nothing yet; run qe train --agent test-generator --episodes 1800"
+            "test-generator has learned nothing yet; run qe train --agent test-generator --episodes 750"
         )
     note("playing held-out sessions")
     show_pilot(pilot_figures(stored.table), is_complete=True)

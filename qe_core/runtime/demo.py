@@ -7,6 +7,7 @@ What belongs here: which sessions, and in which order. What does not: the graph 
 from collections.abc import Callable
 
 from qe_core.config import load_settings
+from qe_core.environments.recorded import TrainingSettings
 from qe_core.fleet import registry
 from qe_core.runtime.sessions import has_environment, play_of, source_of
 from qe_core.runtime.training import RECORDED, TrainingPlan, TrainingReport, train
@@ -14,7 +15,9 @@ from qe_core.store import Store, migrate
 from qe_core.store.server import database_url
 
 SIMULATED_EPISODES = 1_000
-RECORDED_EPISODES = 1_800
+RECORDED_EPISODES = TrainingSettings().rounds * TrainingSettings().episodes
+"""As many sessions as cross-validation chose for the pilot (ADR 0051)."""
+
 WORLD_SEED = 0
 SEED = 0
 

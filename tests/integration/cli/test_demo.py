@@ -102,7 +102,7 @@ async def test_figures_of_an_empty_database_are_honest(store):
 async def test_the_pilot_cannot_be_compared_before_it_learned(qe):
     outcome = await qe("workbench", "compare")
     assert outcome.returncode == 1
-    assert "run qe train --agent test-generator --episodes 1800" in outcome.stderr
+    assert "run qe train --agent test-generator --episodes 750" in outcome.stderr
 
 
 async def test_the_report_is_written_again_from_the_database(qe, tmp_path):
