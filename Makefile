@@ -37,7 +37,7 @@ test: lint unit ## everything CI checks: style, types, layers, docstrings, tests
 lint: $(STAMP) ## style, types, layers, SQL and docstrings
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --quiet --check .
 	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) -m interrogate --quiet qe_core qe_pipelines
 	@$(PY) -m sqlfluff lint --nocolor --disable-progress-bar qe_core/store dbt_views/models
 

@@ -4,6 +4,7 @@ What belongs here: printing verdicts. What does not: the checks (`qe_pipelines`)
 """
 
 import json
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from rich.markup import escape
 from qe_core.cli.opening import wait_for
 from qe_core.cli.screen import progress_shown, say, show_table
 from qe_core.runtime.graph import GraphError, Message, run_program
+
+VERDICTS = {"passed": "[green]passed[/]", "warning": "[yellow]warning[/]", "failed": "[red]failed[/]"}
 
 
 def checks(
@@ -53,13 +56,18 @@ def _show(results: list[Message]) -> None:
         (
             escape(str(result.get("asset", ""))),
             escape(str(result["check"])),
-            "[green]passed[/]"
-            if result.get("passed")
-            else f"[red]failed[/] ({result.get('severity', 'ERROR')})",
+            VERDICTS[_verdict(result)],
             escape(str(result.get("description") or "")),
         )
         for result in sorted(results, key=lambda result: bool(result.get("passed")))
     ]
     show_table("Checks", ["asset", "check", "result", "what it says"], rows)
-    failed = sum(not result.get("passed") for result in results)
-    say(f"{len(results)} checks, {failed} failed")
+    count = Counter(map(_verdict, results))
+    warned, failed = count["warning"], count["failed"]
+    say(f"{len(results)} checks: {count['passed']} passed, {warned} with a warning, {failed} failed")
+
+
+def _verdict(result: Message) -> str:
+    if result.get("passed"):
+        return "passed"
+    return "warning" if result.get("severity") == "WARN" else "failed"
