@@ -323,11 +323,15 @@ def test_an_ordinary_user_runs_the_server_as_himself(server_directory: Path) -> 
     user = pwd.getpwnam("nobody") if IS_ROOT else pwd.getpwuid(os.geteuid())
     if IS_ROOT:
         os.chown(home, user.pw_uid, user.pw_gid)
-    # Everything is imported before the privileges are dropped: the interpreter itself may live in a private
-    # home.
+    # Before privileges are dropped, everything is imported and PostgreSQL's programs are put within reach:
+    # the environment itself may live in a private home.
     program = (
         "import os, sys; from pathlib import Path; from qe_core.store.server import EmbeddedServer;"
+        "from qe_core.store.server import account, binaries, embedded;"
         "uid, gid = int(sys.argv[2]), int(sys.argv[3]);"
+        "shared = Path(sys.argv[1]).parent / 'programs';"
+        "programs = binaries.usable_binaries(18, account.creating_account(), shared);"
+        "binaries.pg_binaries = embedded.pg_binaries = lambda *_: programs;"
         "os.geteuid() == uid or (os.setgroups([]), os.setgid(gid), os.setuid(uid));"
         "server = EmbeddedServer(Path(sys.argv[1]) / 'postgres', settings={'fsync': 'off'});"
         "server.start(); owner = (server.data_dir / 'cluster').stat().st_uid;"
