@@ -6,18 +6,21 @@ a plain interpreter; it imports nothing but the standard library.
 
 Three processes: this one waits; its child is process 1 of a new process namespace, holds the wall-clock
 deadline and reports; the grandchild drops every privilege and executes the command. When process 1 ends, the
-kernel kills whatever the command left behind.
+kernel kills whatever the command left behind. Where the kernel grants no namespaces, a filter of system calls
+refuses the network and the final sweep kills what is left.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import math
 import os
 import resource
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -32,7 +35,14 @@ _NEW_USER, _NEW_MOUNTS, _NEW_IPC, _NEW_NETWORK, _NEW_PROCESSES = (
     0x20000000,
 )
 _MOUNT_BIND, _MOUNT_RECURSIVE, _MOUNT_PRIVATE = 1 << 12, 1 << 14, 1 << 18
-_SET_NO_NEW_PRIVILEGES, _SET_PARENT_DEATH_SIGNAL = 38, 1
+_SET_NO_NEW_PRIVILEGES, _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 38, 1, 36
+_SET_FILTER, _FILTER_MODE = 22, 2
+_SYSTEM_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""By machine: the kernel's name for it and the number of its system call `socket`."""
+
+_IO_URING_SETUP, _FOREIGN_CALLS = 425, 0x40000000
+"""Opens sockets without that call (the same number everywhere); numbers from here are another machine's."""
+
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION = 1
 _LANDLOCK_WRITES = 0b1_1111_1111_0010
@@ -123,6 +133,45 @@ def restrict_writes(allowed: list[str]) -> bool:
     return bool(restricted)
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def refuse_sockets() -> None:
+    """Have the kernel refuse every socket but local ones (seccomp(2)), where there is no namespace for it.
+
+    Raises:
+        OSError: The kernel has no such filter.
+    """
+    machine, socket_call = _SYSTEM_CALLS[os.uname().machine]
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    allowed, refused = 0x7FFF0000, 0x00050000 | errno.EACCES
+    program = (
+        (load, 0, 0, 4),
+        (equal, 0, 6, machine),
+        (load, 0, 0, 0),
+        (at_least, 4, 0, _FOREIGN_CALLS),
+        (equal, 3, 0, _IO_URING_SETUP),
+        (equal, 0, 3, socket_call),
+        (load, 0, 0, 16),
+        (equal, 1, 0, 1),
+        (answer, 0, 0, refused),
+        (answer, 0, 0, allowed),
+    )
+    instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    if not _call("prctl", _SET_FILTER, _FILTER_MODE, ctypes.byref(_Filter(len(program), instructions)), 0, 0):
+        raise OSError(ctypes.get_errno(), "the kernel filters no system calls")
+
+
+def _own_tasks() -> int:
+    """How many tasks this user runs now: the kernel counts them all against the limit of processes."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            count += len(os.listdir(process / "task")) if process.stat().st_uid == os.getuid() else 0
+    return count
+
+
 def _limit(what: int, value: int) -> None:
     _, hard = resource.getrlimit(what)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -139,6 +188,10 @@ def become(spec: dict[str, Any], isolation: list[str]) -> None:
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])
     _call("prctl", _SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     restrict_writes([spec["cwd"], "/dev/null"])
+    if "sockets" in isolation:
+        refuse_sockets()
+    if spec["uid"] is None and "user" not in isolation:
+        spec["limits"]["RLIMIT_NPROC"] += _own_tasks()
     for what, value in spec["limits"].items():
         _limit(getattr(resource, what), value)
     _limit(resource.RLIMIT_CPU, math.ceil(spec["cpu_seconds"] * _TICK_ERROR) + 1)
@@ -187,6 +240,7 @@ def supervise(spec: dict[str, Any], isolation: list[str]) -> dict[str, Any]:
     signal.setitimer(signal.ITIMER_REAL, 0)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(target, signal.SIGKILL)
+    sweep()
     refusal = os.read(ready, 4096).decode(errors="replace")
     return {
         "isolation": isolation,
@@ -196,6 +250,20 @@ def supervise(spec: dict[str, Any], isolation: list[str]) -> dict[str, Any]:
         "expired": expired,
         "refusal": refusal,
     }
+
+
+def sweep() -> None:
+    """Kill what the command left behind; orphans become children of this process, one generation a round."""
+    while True:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError):
+                # State and parent follow the command's name, which ends with the last bracket.
+                if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 def main() -> None:
@@ -211,9 +279,12 @@ def main() -> None:
         isolation.append("writes")
     if spec["uid"] is not None and "mounts" in isolation:
         reveal(spec["visible"])
+    if "network" not in isolation and os.uname().machine in _SYSTEM_CALLS:
+        isolation += ["network", "sockets"]
     first = os.fork()
     if first == 0:
         _call("prctl", _SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        _call("prctl", _SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if "processes" in isolation:
             _call("mount", b"proc", b"/proc", b"proc", 0, None)
         os.dup2(null, 0)
