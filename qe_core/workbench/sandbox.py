@@ -57,7 +57,8 @@ class Outcome:
         cpu_seconds: CPU seconds consumed, children included.
         peak_bytes: Largest resident size of any one process.
         expired: Whether the wall-clock deadline ended it.
-        isolation: What the kernel granted: of network, processes, mounts, user, writes.
+        isolation: What the kernel granted: of network, processes, mounts, user, writes; sockets where a
+            filter of system calls refuses the network instead of a namespace.
         log: The end of what it printed.
     """
 
