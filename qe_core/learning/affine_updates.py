@@ -5,24 +5,36 @@ What does not: writing them anywhere.
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qe_core.errors import LearningError
-from qe_core.learning.arrays import Float64Array, Int16Array, Int64Array, require_finite, require_range
-from qe_core.learning.compiled import compiled
+from qe_core.learning.affine_kernels import compose_sets, compose_targets
+from qe_core.learning.arrays import (
+    Float64Array,
+    Int16Array,
+    Int64Array,
+    as_column,
+    require_finite,
+    require_range,
+)
 from qe_core.learning.q_table import QTable
 from qe_core.learning.target_statistics import TargetStatistics
-from qe_core.learning.updates import q_update
+from qe_core.learning.updates import require_rates
+
+Columns: TypeAlias = tuple[
+    Int64Array, Int16Array, Float64Array, Float64Array, Int64Array, Float64Array, Float64Array
+]
 
 
 @dataclass(frozen=True, slots=True)
 class AffineUpdates:
     """Composed updates, at most one row per pair, ordered by (state, action).
 
-    n updates of one pair with fixed targets t_i and rates α_i are q → A·q + B with A = ∏(1 − α_i).
+    n updates of one pair with fixed targets t_i and rates α_i are q → A·q + B with A = ∏(1 − α_i). A scale,
+    offset or mean of less than 1e-150 in magnitude is 0 (``NEGLIGIBLE``).
 
     Attributes:
         state: encoded states, int64[K].
@@ -43,8 +55,12 @@ class AffineUpdates:
     target_m2: Float64Array
 
     def __post_init__(self) -> None:
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
-        if len(set(lengths.values())) > 1:
+        rows = len(self.state)
+        if not (
+            len(self.action) == len(self.scale) == len(self.offset) == len(self.count) == rows
+            and len(self.target_mean) == len(self.target_m2) == rows
+        ):
+            lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
             raise LearningError(f"columns of affine updates must have one length, got {lengths}; align them")
 
     def __len__(self) -> int:
@@ -74,29 +90,49 @@ class AffineUpdates:
         Raises:
             LearningError: lengths differ, a target is not finite or a rate lies outside [0, 1].
         """
-        states = np.asarray(state, dtype=np.int64)
-        actions = np.asarray(action, dtype=np.int16)
-        targets = np.asarray(target, dtype=np.float64)
-        rates = np.asarray(learning_rate, dtype=np.float64)
+        states, actions = as_column("state", state, np.int64), as_column("action", action, np.int16)
+        targets, rates = (
+            as_column("td_target", target, np.float64),
+            as_column("learning_rate", learning_rate, np.float64),
+        )
         if not len(states) == len(actions) == len(targets) == len(rates):
             raise LearningError(
                 f"state, action, target and learning_rate must have one length, got {len(states)}, "
                 f"{len(actions)}, {len(targets)}, {len(rates)}; align them by update"
             )
-        require_finite("td_target", targets)
-        ones = np.ones(len(states), dtype=np.int64)
-        offset = q_update(0.0, targets, rates)
-        return cls._compose(states, actions, 1.0 - rates, offset, ones, targets, np.zeros(len(states)))
+        composed = compose_targets(states, actions, targets, rates)
+        if not composed[-1]:
+            require_finite("td_target", targets)
+            require_rates(rates)
+        return cls(*composed[:-1])
 
     def then(self, later: "AffineUpdates") -> Self:
         """Return both sets of updates composed, these first.
 
         Composition is associative: A = A₂·A₁ and B = A₂·B₁ + B₂, counts add, statistics merge exactly.
+
+        Raises:
+            LearningError: one of the two is not ordered by pair, or has a pair twice.
         """
-        joined = [
-            np.concatenate([getattr(self, field.name), getattr(later, field.name)]) for field in fields(self)
-        ]
-        return self._compose(*joined)
+        composed = compose_sets(*self._columns(), *later._columns())
+        if not composed[-1]:
+            raise LearningError(
+                "affine updates to compose must be ordered by (state, action), each pair once; "
+                "build them with AffineUpdates.from_targets"
+            )
+        return type(self)(*composed[:-1])
+
+    def _columns(self) -> "Columns":
+        """Return the columns as compiled loops take them."""
+        return (
+            as_column("state", self.state, np.int64),
+            as_column("action", self.action, np.int16),
+            as_column("scale", self.scale, np.float64),
+            as_column("offset", self.offset, np.float64),
+            as_column("count", self.count, np.int64),
+            as_column("target_mean", self.target_mean, np.float64),
+            as_column("target_m2", self.target_m2, np.float64),
+        )
 
     def apply(self, table: QTable) -> QTable:
         """Return the table after these updates: q → A·q + B, visits and target statistics merged.
@@ -116,63 +152,3 @@ class AffineUpdates:
         count, mean, m2 = before.count.copy(), before.mean.copy(), before.m2.copy()
         count[rows], mean[rows], m2[rows] = merged.count, merged.mean, merged.m2
         return QTable(q, count, mean, m2)
-
-    @classmethod
-    def _compose(
-        cls,
-        state: Int64Array,
-        action: Int16Array,
-        scale: Float64Array,
-        offset: Float64Array,
-        count: Int64Array,
-        mean: Float64Array,
-        m2: Float64Array,
-    ) -> Self:
-        """Return the rows composed per pair, rows of one pair in the order given."""
-        order = np.lexsort((action, state))
-        first = _first_of_each_pair(state[order], action[order])
-        composed = compose_sorted(first, scale[order], offset[order], count[order], mean[order], m2[order])
-        return cls(state[order][first], action[order][first], *composed)
-
-
-def _first_of_each_pair(state: Int64Array, action: Int16Array) -> Int64Array:
-    """Return the row at which each pair begins, given rows sorted by pair, int64[K]."""
-    is_first = np.ones(len(state), dtype=np.bool_)
-    is_first[1:] = (state[1:] != state[:-1]) | (action[1:] != action[:-1])
-    return np.flatnonzero(is_first).astype(np.int64)
-
-
-@compiled
-def compose_sorted(
-    first: Int64Array,
-    scale: Float64Array,
-    offset: Float64Array,
-    count: Int64Array,
-    mean: Float64Array,
-    m2: Float64Array,
-) -> tuple[Float64Array, Float64Array, Int64Array, Float64Array, Float64Array]:
-    """Return A, B, n, mean and m2 per pair from rows sorted by pair.
-
-    Args:
-        first: the row at which each pair begins, int64[K]; the other arrays have one entry per row.
-        scale: A per row.
-        offset: B per row.
-        count: updates per row.
-        mean: mean target per row.
-        m2: squared deviations per row.
-    """
-    pairs = len(first)
-    out_scale, out_offset = np.ones(pairs), np.zeros(pairs)
-    out_count = np.zeros(pairs, dtype=np.int64)
-    out_mean, out_m2 = np.zeros(pairs), np.zeros(pairs)
-    for pair in range(pairs):
-        stop = first[pair + 1] if pair + 1 < pairs else len(scale)
-        for row in range(first[pair], stop):
-            out_scale[pair] = scale[row] * out_scale[pair]
-            out_offset[pair] = scale[row] * out_offset[pair] + offset[row]
-            total = out_count[pair] + count[row]
-            deviation = mean[row] - out_mean[pair]
-            out_m2[pair] += m2[row] + deviation * deviation * (out_count[pair] * count[row] / total)
-            out_mean[pair] += deviation * (count[row] / total)
-            out_count[pair] = total
-    return out_scale, out_offset, out_count, out_mean, out_m2

@@ -4,7 +4,7 @@ What belongs here: element types, and checks that name the first offending entri
 What does not: anything that computes.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 Int16Array: TypeAlias = npt.NDArray[np.int16]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 ROWS_NAMED = 5
 """How many offending rows an error message lists."""
@@ -31,6 +33,37 @@ def name_rows(is_bad: BoolArray, values: npt.NDArray[np.generic]) -> str:
     listed = ", ".join(f"row {row} ({values[row]})" for row in rows[:ROWS_NAMED].tolist())
     more = len(rows) - ROWS_NAMED
     return f"{listed} and {more} more" if more > 0 else listed
+
+
+def as_column(name: str, values: npt.ArrayLike, wanted: type[ScalarT]) -> npt.NDArray[ScalarT]:
+    """Return ``values`` as a flat array of one layout, so that a compiled loop is compiled once.
+
+    What already is flat, contiguous, writeable and of the wanted type is returned itself; a compiled loop
+    would be compiled anew, for a second or more, for each other layout it meets.
+
+    Args:
+        name: how an error message calls the values.
+        values: numbers, all of which the wanted type can hold exactly.
+        wanted: the type of the result's elements.
+
+    Raises:
+        LearningError: a number would change in conversion; the message names the first such rows.
+    """
+    array = np.asarray(values)
+    if array.dtype != wanted:
+        with np.errstate(invalid="ignore"):
+            converted = array.astype(wanted)
+        is_nan = (array != array) & (converted != converted)
+        is_changed = np.asarray((converted != array) & ~is_nan)
+        if is_changed.any():
+            raise LearningError(
+                f"{name} does not fit {np.dtype(wanted)}: {name_rows(is_changed, array)}; "
+                "correct these rows first"
+            )
+        array = converted
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        array = array.copy()
+    return array
 
 
 def require_finite(name: str, values: Float64Array) -> None:

@@ -58,13 +58,18 @@ def q_update(q_value: npt.ArrayLike, target: npt.ArrayLike, learning_rate: npt.A
         LearningError: a learning rate lies outside [0, 1].
     """
     rates = np.asarray(learning_rate, dtype=np.float64)
+    require_rates(rates)
+    return np.asarray(np.add(q_value, rates * td_error(q_value, target)), dtype=np.float64)
+
+
+def require_rates(rates: Float64Array) -> None:
+    """Raise ``LearningError`` naming the first learning rates outside [0, 1]."""
     is_bad = ~((rates >= 0) & (rates <= 1)).reshape(-1)
     if is_bad.any():
         raise LearningError(
             f"learning rates must lie in [0, 1], but {name_rows(is_bad, rates.reshape(-1))}; "
             "take them from LearningRate.at"
         )
-    return np.asarray(np.add(q_value, rates * td_error(q_value, target)), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.errors import LearningError
-from qe_core.learning.affine_updates import AffineUpdates, compose_sorted
+from qe_core.learning import affine_kernels
+from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable
 from qe_core.learning.target_statistics import TargetStatistics
 
@@ -103,18 +104,115 @@ def test_applying_leaves_the_given_table_alone() -> None:
     assert_close(table, start())
 
 
-def test_the_plain_loop_gives_the_same_bits_as_the_compiled_one() -> None:
-    generator = np.random.default_rng(3)
-    first = np.array([0, 4, 5])
-    rows = [
-        generator.random(9),
-        generator.random(9),
-        np.arange(1, 10),
-        generator.random(9),
-        generator.random(9),
+def random_columns(count: int, seed: int, states: int = 50) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [
+        generator.integers(0, states, count),
+        generator.integers(0, 7, count).astype(np.int16),
+        generator.normal(0, 20, count),
+        generator.random(count),
     ]
-    for fast, plain in zip(compose_sorted(first, *rows), compose_sorted.py_func(first, *rows), strict=True):
-        assert np.array_equal(fast, plain)
+
+
+@pytest.mark.parametrize("count", [1, 40, 300])
+def test_the_plain_loops_give_the_same_bits_as_the_compiled_ones(count: int) -> None:
+    columns = random_columns(count, 3)
+    fast, plain = affine_kernels.compose_targets(*columns), affine_kernels.compose_targets.py_func(*columns)
+    other = affine_kernels.compose_targets(*random_columns(count, 4))
+    both = affine_kernels.compose_sets(*fast[:-1], *other[:-1])
+    both_plain = affine_kernels.compose_sets.py_func(*fast[:-1], *other[:-1])
+    for left, right in zip((*fast, *both), (*plain, *both_plain), strict=True):
+        assert np.array_equal(left, right)
+
+
+extreme_states = st.sampled_from([-(2**63), -(2**40), -1, 0, 1, 2, 2047, 2048, 2**33, 2**63 - 1])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(extreme_states, st.integers(-(2**15), 2**15 - 1) | st.integers(0, 2)), max_size=150)
+)
+def test_rows_are_ordered_by_pair_and_stay_in_order_inside_one(pairs: list[tuple[int, int]]) -> None:
+    state = np.array([pair[0] for pair in pairs], dtype=np.int64)
+    action = np.array([pair[1] for pair in pairs], dtype=np.int16)
+    expected = np.lexsort((action, state)).tolist()
+    assert affine_kernels.order_by_pair(state, action).tolist() == expected
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+def test_both_ways_of_ordering_agree_with_a_stable_sort(form: str) -> None:
+    function = affine_kernels.order_by_pair
+    for count in (affine_kernels.FEW_ROWS, affine_kernels.FEW_ROWS + 1, 500):
+        state, action, *_ = random_columns(count, count, states=20_000)
+        found = (function if form == "compiled" else function.py_func)(state, action)
+        assert np.array_equal(found, np.lexsort((action, state)))
+
+
+@settings(deadline=None)
+@given(batches, batches)
+def test_composing_two_batches_equals_composing_their_rows_at_once(first: list, second: list) -> None:
+    merged, at_once = composed(first).then(composed(second)), composed(first + second)
+    for name in ("state", "action", "count"):
+        assert np.array_equal(getattr(merged, name), getattr(at_once, name))
+    for name in ("scale", "offset", "target_mean"):
+        np.testing.assert_allclose(getattr(merged, name), getattr(at_once, name), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(merged.target_m2, at_once.target_m2, rtol=1e-10, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3_000), st.floats(0.05, 1), st.floats(-1e-140, 1e-140), st.integers(1, 50))
+def test_long_decays_end_in_zero_and_never_below_normal_numbers(
+    count: int, rate: float, target: float, batch: int
+) -> None:
+    # 0.95^3000 is 1e-67; composed with itself 50 times it would be 1e-3340.
+    one = AffineUpdates.from_targets(
+        np.zeros(count, dtype=int), np.zeros(count, dtype=int), np.full(count, target), np.full(count, rate)
+    )
+    repeated = one
+    for _ in range(batch):
+        repeated = repeated.then(one)
+    smallest = affine_kernels.NEGLIGIBLE
+    for updates in (one, repeated):
+        for name in ("scale", "offset", "target_mean"):
+            values = np.abs(getattr(updates, name))
+            assert ((values == 0) | (values >= smallest)).all()
+    assert smallest * smallest >= np.finfo(np.float64).tiny
+    assert repeated.count.tolist() == [count * (batch + 1)]
+
+
+def test_subnormal_products_become_zero() -> None:
+    updates = AffineUpdates.from_targets([0] * 40, [0] * 40, [1e-160] * 40, [1 - 1e-8] * 40)
+    assert updates.scale.tolist() == [0.0]
+    assert updates.offset.tolist() == [0.0]
+    assert updates.target_mean.tolist() == [0.0]
+    assert updates.count.tolist() == [40]
+    twice = AffineUpdates.from_targets([0], [0], [1e-140], [1 - 1e-12])
+    for _ in range(20):
+        twice = twice.then(AffineUpdates.from_targets([0], [0], [0.0], [1 - 1e-12]))
+    assert twice.scale.tolist() == [0.0]
+    assert twice.offset.tolist() == [0.0]
+
+
+def test_read_only_and_strided_columns_are_taken() -> None:
+    columns = random_columns(20, 1)
+    for column in columns:
+        column.setflags(write=False)
+    expected = AffineUpdates.from_targets(*(column[::2].copy() for column in columns))
+    signatures = len(affine_kernels.compose_targets.signatures)
+    found = AffineUpdates.from_targets(*(column[::2] for column in columns))
+    for name in AffineUpdates.__slots__:
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert len(affine_kernels.compose_targets.signatures) == signatures
+
+
+def test_sets_out_of_order_are_not_composed() -> None:
+    updates = AffineUpdates.from_targets([0, 1], [0, 0], [1.0, 2.0], [0.5, 0.5])
+    backwards = AffineUpdates(*(getattr(updates, name)[::-1].copy() for name in AffineUpdates.__slots__))
+    repeated = AffineUpdates(*(np.repeat(getattr(updates, name), 2) for name in AffineUpdates.__slots__))
+    for wrong in (backwards, repeated):
+        for first, second in ((wrong, updates), (updates, wrong), (wrong, composed([]))):
+            with pytest.raises(LearningError, match=r"must be ordered by \(state, action\)"):
+                first.then(second)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +220,12 @@ def test_the_plain_loop_gives_the_same_bits_as_the_compiled_one() -> None:
     [
         (([0], [0], [np.nan], [0.5]), "td_target must be finite"),
         (([0], [0], [1.0], [1.5]), r"learning rates must lie in \[0, 1\]"),
+        (([0], [0], [np.inf], [0.5]), "td_target must be finite"),
+        (([0], [0], [1.0], [np.nan]), r"learning rates must lie in \[0, 1\]"),
         (([0, 1], [0], [1.0], [0.5]), "must have one length, got 2, 1, 1, 1"),
+        (([0], [70_000], [1.0], [0.5]), r"action does not fit int16: row 0 \(70000\)"),
+        (([0.5], [0], [1.0], [0.5]), r"state does not fit int64: row 0 \(0.5\)"),
+        (([np.nan], [0], [1.0], [0.5]), r"state does not fit int64: row 0 \(nan\)"),
     ],
 )
 def test_bad_updates_are_refused(columns: tuple, message: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import (
+    as_column,
     name_rows,
     require_discount,
     require_finite,
@@ -62,3 +63,32 @@ def test_numbers_that_are_not_positive_are_refused(value: float) -> None:
 def test_a_wrong_shape_is_refused_with_both_shapes() -> None:
     with pytest.raises(LearningError, match=r"visits must have shape \(2, 3\), got \(3, 2\)"):
         require_shape("visits", np.zeros((3, 2)), (2, 3))
+
+
+def test_a_column_that_fits_is_not_copied() -> None:
+    values = np.arange(5, dtype=np.float64)
+    assert as_column("reward", values, np.float64) is values
+
+
+def test_columns_come_out_in_one_layout_whatever_goes_in() -> None:
+    frozen = np.arange(6.0)
+    frozen.setflags(write=False)
+    for values in (
+        [0, 1, 2],
+        np.arange(6)[::2] // 2,
+        frozen[:3],
+        np.array([0.0, 1.0, 2.0], dtype=np.float32),
+    ):
+        column = as_column("reward", values, np.float64)
+        assert column.tolist() == [0, 1, 2]
+        assert column.dtype == np.float64
+        assert column.flags.c_contiguous
+        assert column.flags.writeable
+    assert np.isnan(as_column("reward", np.array([np.nan], dtype=np.float32), np.float64)).all()
+
+
+def test_a_number_a_column_cannot_hold_is_named() -> None:
+    with pytest.raises(LearningError, match=r"action does not fit int16: row 1 \(40000\)"):
+        as_column("action", [3, 40_000], np.int16)
+    with pytest.raises(LearningError, match=r"state does not fit int64: row 0 \(nan\), row 2 \(0.5\)"):
+        as_column("state", [np.nan, 1.0, 0.5], np.int64)
