@@ -9,7 +9,7 @@ from importlib import import_module
 from benchmarks.harness import Benchmark, BenchmarkError
 from qe_core.errors import nearest
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = ("benchmarks.updates",)
 
 
 def all_benchmarks() -> tuple[Benchmark, ...]:

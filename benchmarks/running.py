@@ -49,9 +49,9 @@ def run_benchmark(benchmark: Benchmark, place: Place, tell: Callable[[str], None
     except ResultsDifferError as error:
         failure = (Verdict.RESULTS_DIFFER, str(error))
     except Exception as error:
-        logger.exception("benchmark %s broke", benchmark.name)
         # One benchmark that breaks must not cost the figures of all others; it is reported and fails the run.
-        failure = (Verdict.FAILED, f"{type(error).__name__}: {error}")
+        logger.exception("benchmark %s broke", benchmark.name)
+        failure = (Verdict.FAILED, f"{type(error).__name__}: {error}".strip().splitlines()[-1])
     rows = tuple(_row_result(row, rounds, absent, failure, place.is_quick) for row in benchmark.rows)
     return Outcome(benchmark, rows, _spreads(rounds), time.perf_counter() - began)
 

@@ -1,0 +1,147 @@
+"""What the store benchmarks write and read: tables, updates whose outcome is known exactly, experiences.
+
+What belongs here: generating data and computing what must come out. What does not: connections and clocks.
+
+Every update of a pair has the same target t and the same rate α. After n of them, in whatever order and
+however they were merged, q is t·(1 − (1 − α)ⁿ): an exact oracle that needs no order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from benchmarks.harness import ResultsDifferError
+from qe_core.fleet.contract import AgentContract
+
+LEARNING_RATE = 0.1
+TOLERANCE = 1e-9
+SKEW = 1.2
+_SINCE = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Updates handed over in one call.
+
+    Attributes:
+        state: encoded states, int64[N].
+        action: action indices, int64[N].
+        target: points, float64[N].
+        experiences: the transitions behind them, constant columns as single values; without the episode.
+    """
+
+    state: Integers
+    action: Integers
+    target: Floats
+    experiences: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+def targets_of(state: Integers, action: Integers) -> Floats:
+    """Return each pair's fixed target, points in [-90, 90], all different enough to tell pairs apart."""
+    return 90.0 * np.sin(1.0 + state * 12.9898 + action * 78.233)
+
+
+def expected_q(state: Integers, action: Integers, visits: Integers) -> Floats:
+    """Return what q must be after these visits, starting from 0."""
+    return targets_of(state, action) * (1.0 - (1.0 - LEARNING_RATE) ** visits)
+
+
+def require_exact(who: str, state: Integers, action: Integers, visits: Integers, q: Floats) -> None:
+    """Raise `ResultsDifferError` unless every q is what its visits make it."""
+    error = np.abs(q - expected_q(state, action, visits))
+    if len(error) and not error.max() <= TOLERANCE:
+        worst = int(np.nanargmax(error)) if not np.isnan(error).all() else 0
+        raise ResultsDifferError(
+            f"{who}: q of state {state[worst]}, action {action[worst]} is {q[worst]} after "
+            f"{visits[worst]} visits, not {expected_q(state, action, visits)[worst]}"
+        )
+
+
+def drawn_pairs(
+    contract: AgentContract, count: int, skew: float | None, rng: np.random.Generator
+) -> tuple[Integers, Integers]:
+    """Return states and actions of ``count`` updates.
+
+    Args:
+        contract: whose pairs.
+        count: how many.
+        skew: exponent of Zipf's law over pairs in an order that is the same for everybody; None for uniform.
+        rng: draws.
+    """
+    pairs = contract.state_count * contract.action_count
+    if skew is None:
+        drawn = rng.integers(0, pairs, count)
+    else:
+        weights = np.arange(1, pairs + 1, dtype=np.float64) ** -skew
+        ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(count))
+        drawn = np.random.default_rng(0).permutation(pairs)[np.minimum(ranks, pairs - 1)]
+    state, action = np.divmod(drawn, contract.action_count)
+    return state.astype(np.int64), action.astype(np.int64)
+
+
+def drawn_batch(contract: AgentContract, count: int, skew: float | None, rng: np.random.Generator) -> Batch:
+    """Return one batch of updates with the experiences behind them."""
+    state, action = drawn_pairs(contract, count, skew, rng)
+    target = targets_of(state, action)
+    experiences = {
+        "occurred_at": pa.array(_SINCE + np.arange(count), pa.timestamp("us", tz="UTC")),
+        "agent": contract.name,
+        "step": np.arange(count, dtype=np.int32),
+        "state": state,
+        "action": action.astype(np.int16),
+        "reward": target,
+        "next_state": rng.integers(0, contract.state_count, count),
+        "terminated": np.zeros(count, dtype=np.bool_),
+        "truncated": np.zeros(count, dtype=np.bool_),
+        "propensity": np.full(count, 0.25),
+        "exploration_rate": 0.1,
+        "fingerprint": contract.fingerprint,
+        "source": "agent",
+    }
+    return Batch(state, action, target, experiences)
+
+
+def drawn_log(contract: AgentContract, count: int, steps: int, seed: int) -> pa.Table:
+    """Return ``count`` experiences of one agent in canonical order: episodes of ``steps``, one after another.
+
+    Args:
+        contract: whose.
+        count: rows.
+        steps: length of an episode.
+        seed: of everything random; also keeps episodes of different seeds apart.
+    """
+    rng = np.random.default_rng(seed)
+    row = np.arange(count)
+    episode, step = np.divmod(row, steps)
+    is_last = step == steps - 1
+    return pa.table(
+        {
+            "occurred_at": pa.array(_SINCE + row * 1_000, pa.timestamp("us", tz="UTC")),
+            "agent": pa.repeat(contract.name, count),
+            "episode": np.char.add(f"s{seed}-e", np.char.zfill(episode.astype(str), 8)),
+            "step": step.astype(np.int32),
+            "state": rng.integers(0, contract.state_count, count),
+            "action": rng.integers(0, contract.action_count, count).astype(np.int16),
+            "reward": rng.normal(0, 20, count).clip(-100, 100),
+            "next_state": rng.integers(0, contract.state_count, count),
+            "terminated": is_last,
+            "truncated": np.zeros(count, dtype=np.bool_),
+            "propensity": np.full(count, 0.25),
+            "exploration_rate": np.full(count, 0.1),
+            "success": pa.array(rng.random(count) < 0.7, mask=~is_last),
+            "policy_version": np.ones(count, dtype=np.int64),
+            "fingerprint": pa.repeat(contract.fingerprint, count),
+            "source": pa.repeat("agent", count),
+        }
+    )
