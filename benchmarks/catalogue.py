@@ -9,7 +9,10 @@ from importlib import import_module
 from benchmarks.harness import Benchmark, BenchmarkError
 from qe_core.errors import nearest
 
-MODULES: tuple[str, ...] = ("benchmarks.updates",)
+MODULES: tuple[str, ...] = (
+    "benchmarks.updates",
+    "benchmarks.experience_log",
+)
 
 
 def all_benchmarks() -> tuple[Benchmark, ...]:

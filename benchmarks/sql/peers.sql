@@ -123,3 +123,128 @@ SELECT
     truncated
 FROM row_log
 WHERE agent = $1 AND fingerprint = $2;
+
+-- name: create_staging_log
+-- The same for what is on its way into the others.
+CREATE TABLE staging_log (LIKE row_log);
+
+-- name: empty_staging
+-- Forget what was on its way.
+TRUNCATE staging_log;
+
+-- name: empty_row_log
+-- Begin again.
+TRUNCATE row_log;
+
+-- name: empty_indexed_row_log
+-- Begin again.
+TRUNCATE indexed_row_log;
+
+-- name: vacuum_row_log
+-- Leave nothing to tidy up for the first reader.
+VACUUM (ANALYZE) row_log;
+
+-- name: digest_log
+-- How many experiences an agent has in the log, and a digest of all their values.
+SELECT
+    count(*) AS experiences,
+    sum(hashtextextended(CAST(single AS text), 0)) AS digest
+FROM (
+    SELECT
+        occurred_at,
+        agent,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        terminated,
+        truncated,
+        propensity,
+        exploration_rate,
+        success,
+        policy_version,
+        fingerprint,
+        source
+    FROM learning_experiences
+    WHERE agent = $1
+) AS single;
+
+-- name: digest_row_log
+-- The same of row_log.
+SELECT
+    count(*) AS experiences,
+    sum(hashtextextended(CAST(single AS text), 0)) AS digest
+FROM (
+    SELECT
+        occurred_at,
+        agent,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        terminated,
+        truncated,
+        propensity,
+        exploration_rate,
+        success,
+        policy_version,
+        fingerprint,
+        source
+    FROM row_log
+) AS single;
+
+-- name: digest_indexed_row_log
+-- The same of indexed_row_log.
+SELECT
+    count(*) AS experiences,
+    sum(hashtextextended(CAST(single AS text), 0)) AS digest
+FROM (
+    SELECT
+        occurred_at,
+        agent,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        terminated,
+        truncated,
+        propensity,
+        exploration_rate,
+        success,
+        policy_version,
+        fingerprint,
+        source
+    FROM indexed_row_log
+) AS single;
+
+-- name: digest_staging_log
+-- The same of staging_log.
+SELECT
+    count(*) AS experiences,
+    sum(hashtextextended(CAST(single AS text), 0)) AS digest
+FROM (
+    SELECT
+        occurred_at,
+        agent,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        terminated,
+        truncated,
+        propensity,
+        exploration_rate,
+        success,
+        policy_version,
+        fingerprint,
+        source
+    FROM staging_log
+) AS single;
