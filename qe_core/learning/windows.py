@@ -24,7 +24,8 @@ from qe_core.learning.convergence import (
 from qe_core.learning.experience import Transitions
 from qe_core.learning.mdp_kernels import fold_rows, rows_by_pair_and_successor
 from qe_core.learning.q_table import ConfidenceSettings, greedy_actions, noise_variance
-from qe_core.learning.replay.kernels import replay_rows
+from qe_core.learning.replay.kernels import replay_log, values_of_tried
+from qe_core.learning.replay.training import kernel_rate
 from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
 
@@ -146,6 +147,8 @@ class _Replay:
         self.q, self.mean, self.m2 = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.visits = np.zeros(shape, dtype=np.int64)
         self.updates = np.zeros(shape, dtype=np.int64)
+        self.tried = values_of_tried(self.q, self.updates, self.visits)
+        self.rate_values, self.rates = kernel_rate(learning_rate)
         self.pair = transitions.state * action_count + transitions.action
         successor = 2 * transitions.next_state + transitions.terminated
         order = rows_by_pair_and_successor(self.pair, successor, state_count * action_count, 2 * state_count)
@@ -197,17 +200,14 @@ class _Replay:
 
     def _learn(self, first: int, end: int) -> None:
         """Replay rows ``first`` to ``end`` and count them."""
-        count = end - first
-        log = self.log
-        replay_rows(
-            self.q, self.updates, self.visits, self.mean, self.m2,
+        log = self.log.slice(first, end)
+        replay_log(
+            self.q, self.tried, self.updates, self.visits, self.mean, self.m2,
             log.state, log.action, log.reward, log.next_state, log.terminated,
-            np.arange(first, end), np.ones(count),
-            self.discount, self.rate.initial, self.rate.minimum, self.rate.exponent, True,
-            np.empty(count), np.empty(count),
+            self.discount, self.rate_values, self.rates, True, np.empty(len(log)),
         )  # fmt: skip
         np.add.at(self.entry_count, self.entry[first:end], 1)
-        np.add.at(self.reward_sum, self.pair[first:end], log.reward[first:end])
+        np.add.at(self.reward_sum, self.pair[first:end], log.reward)
 
     def _is_visited(self) -> BoolArray:
         return self.visits > 0

@@ -14,9 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from qe_core.errors import LearningError
-from qe_core.learning.arrays import Float64Array, Int64Array, require_finite, require_fraction, require_range
+from qe_core.learning.arrays import (
+    Float64Array,
+    Int64Array,
+    as_column,
+    require_finite,
+    require_fraction,
+    require_range,
+)
 from qe_core.learning.experience import COLUMN_TYPES, Transitions
-from qe_core.learning.replay.kernels import find_rows, importance_of, priorities_of, set_priorities
+from qe_core.learning.replay.kernels import (
+    FAN_OUT,
+    RING_ROW,
+    Ring,
+    find_rows,
+    gather,
+    importance_of,
+    set_errors,
+    set_priorities,
+)
 
 MAXIMUM_CAPACITY = 10_000_000
 
@@ -70,6 +86,17 @@ class Sample:
     importance: Float64Array
 
 
+def tree_levels(capacity: int) -> Int64Array:
+    """Return where each level of a sum-tree over ``capacity`` leaves begins, root first, and its length.
+
+    Every level is a whole number of groups of ``FAN_OUT`` nodes; what pads it stays 0.
+    """
+    sizes = [-(-capacity // FAN_OUT) * FAN_OUT]
+    while sizes[0] > FAN_OUT:
+        sizes.insert(0, -(-sizes[0] // FAN_OUT**2) * FAN_OUT)
+    return np.cumsum([0, FAN_OUT, *sizes])
+
+
 class ReplayBuffer:
     """A ring of transitions of one agent; changes in place.
 
@@ -77,8 +104,9 @@ class ReplayBuffer:
         settings: size and sampling.
         state_count: states of the agent's table.
         action_count: actions of the agent's table.
-        columns: the ring, one array of ``capacity`` rows per column; the first ``len(buffer)`` are filled.
+        ring: ``capacity`` rows of ``RING_ROW``; the first ``len(buffer)`` are filled.
         tree: the sum-tree over the rows' priorities, see ``set_priorities``.
+        level_begin: where each level of the tree begins, see ``tree_levels``.
         position: the row the next transition goes to.
         importance_exponent: of the next batch.
         highest_priority: given to new transitions, so that each is replayed at least once soon.
@@ -88,10 +116,9 @@ class ReplayBuffer:
         self.settings = settings
         self.state_count = state_count
         self.action_count = action_count
-        self.columns: dict[str, npt.NDArray[Any]] = {
-            name: np.zeros(settings.capacity, dtype=wanted) for name, wanted in COLUMN_TYPES.items()
-        }
-        self.tree: Float64Array = np.zeros(2 * 2 ** (settings.capacity - 1).bit_length())
+        self.ring: Ring = np.zeros(settings.capacity, dtype=RING_ROW)
+        self.level_begin = tree_levels(settings.capacity)
+        self.tree: Float64Array = np.zeros(int(self.level_begin[-1]))
         self.position = 0
         self.importance_exponent = settings.importance_sampling_exponent
         self.highest_priority = 1.0
@@ -105,6 +132,12 @@ class ReplayBuffer:
         """Whether sampling follows priorities."""
         return self.settings.strategy is SamplingStrategy.PRIORITIZED
 
+    @property
+    def priorities(self) -> Float64Array:
+        """Priorities of the filled rows, a view, float64[len(buffer)]."""
+        leaves = int(self.level_begin[-2])
+        return self.tree[leaves : leaves + len(self)]
+
     def add(self, transitions: Transitions) -> None:
         """Append transitions in order; beyond the capacity the oldest are overwritten.
 
@@ -115,11 +148,15 @@ class ReplayBuffer:
         capacity = self.settings.capacity
         skipped = max(0, len(transitions) - capacity)
         kept = transitions.slice(skipped, len(transitions))
-        rows = (self.position + skipped + np.arange(len(kept))) % capacity
+        start = (self.position + skipped) % capacity
+        until_end = min(len(kept), capacity - start)
         for name in COLUMN_TYPES:
-            self.columns[name][rows] = getattr(kept, name)
+            column = getattr(kept, name)
+            self.ring[name][start : start + until_end] = column[:until_end]
+            self.ring[name][: len(kept) - until_end] = column[until_end:]
         if self.is_prioritized:
-            set_priorities(self.tree, rows, np.full(len(rows), self.highest_priority))
+            rows = (start + np.arange(len(kept))) % capacity
+            set_priorities(self.tree, self.level_begin, rows, np.full(len(rows), self.highest_priority))
         self.position = (self.position + len(transitions)) % capacity
         self._size = min(capacity, self._size + len(transitions))
 
@@ -136,31 +173,35 @@ class ReplayBuffer:
         self.require_rows(batch_size)
         uniforms = generator.random(batch_size)
         if self.is_prioritized:
-            rows = find_rows(self.tree, uniforms)
-            importance = importance_of(self.tree, rows, len(self), self.importance_exponent)
+            rows = find_rows(self.tree, self.level_begin, uniforms)
+            importance = importance_of(self.tree, self.level_begin, rows, len(self), self.importance_exponent)
             self.importance_exponent = min(
                 1.0, self.importance_exponent + self.settings.importance_sampling_increment
             )
         else:
             rows = (uniforms * len(self)).astype(np.int64)
             importance = np.ones(batch_size)
-        return Sample(
-            rows, Transitions(**{name: self.columns[name][rows] for name in COLUMN_TYPES}), importance
-        )
+        return Sample(rows, Transitions(*gather(self.ring, rows)), importance)
 
     def update_priorities(self, rows: Int64Array, td_errors: Float64Array) -> None:
         """Set the priorities of these rows to (|δ| + a little)^exponent (Schaul et al. 2016, 3.3).
 
+        Without effect on what is drawn where sampling is uniform.
+
         Raises:
-            LearningError: a row is not filled, an error is not finite, or the lengths differ.
+            LearningError: a row is not filled, an error is not finite, or the lengths differ; then nothing
+                changes.
         """
-        require_range("row", rows, len(self))
-        require_finite("td_error", td_errors)
-        if len(rows) != len(td_errors):
-            raise LearningError(f"{len(rows)} rows but {len(td_errors)} TD errors; pass one error per row")
-        priorities = priorities_of(td_errors, self.settings.priority_exponent)
-        set_priorities(self.tree, rows, priorities)
-        self.highest_priority = max(self.highest_priority, float(priorities.max(initial=0.0)))
+        checked, errors = as_column("row", rows, np.int64), as_column("td_error", td_errors, np.float64)
+        if len(checked) != len(errors):
+            raise LearningError(f"{len(rows)} rows but {len(errors)} TD errors; pass one error per row")
+        highest = set_errors(
+            self.tree, self.level_begin, checked, errors, len(self), self.settings.priority_exponent
+        )
+        if highest < 0:
+            require_range("row", checked, len(self))
+            require_finite("td_error", errors)
+        self.highest_priority = max(self.highest_priority, highest)
 
     def require_rows(self, batch_size: int) -> None:
         """Raise ``LearningError`` unless a batch of this size can be drawn."""
@@ -172,8 +213,8 @@ class ReplayBuffer:
     def state(self) -> dict[str, npt.NDArray[Any] | int | float]:
         """Return copies of everything that changes, for ``from_state``; arrays hold filled rows only."""
         return {
-            **{name: column[: len(self)].copy() for name, column in self.columns.items()},
-            "priorities": self.tree[len(self.tree) // 2 :][: len(self)].copy(),
+            **{name: self.ring[name][: len(self)].copy() for name in COLUMN_TYPES},
+            "priorities": self.priorities.copy(),
             "position": self.position,
             "importance_exponent": self.importance_exponent,
             "highest_priority": self.highest_priority,
@@ -209,7 +250,7 @@ class ReplayBuffer:
             )
         buffer.add(rows)
         if buffer.is_prioritized:
-            set_priorities(buffer.tree, np.arange(len(rows)), priorities)
+            set_priorities(buffer.tree, buffer.level_begin, np.arange(len(rows)), priorities)
         buffer.position = position
         buffer.importance_exponent = float(state["importance_exponent"])
         buffer.highest_priority = float(state["highest_priority"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qe_core.errors import LearningError
 from qe_core.learning.experience import Transitions
-from qe_core.learning.replay.buffer import BufferSettings, ReplayBuffer, SamplingStrategy
+from qe_core.learning.replay.buffer import BufferSettings, ReplayBuffer, SamplingStrategy, tree_levels
 
 STATES, ACTIONS = 100, 2
 
@@ -31,7 +31,7 @@ def test_the_ring_holds_the_newest_rows(capacity: int, sizes: list[int]) -> None
     for size in sizes:
         buffer.add(numbered(added, added + size))
         added += size
-    kept = buffer.columns["reward"][: len(buffer)].tolist()
+    kept = buffer.ring["reward"][: len(buffer)].tolist()
     assert sorted(kept) == list(range(max(0, added - capacity), added))
     assert len(buffer) == min(capacity, added)
     assert buffer.position == added % capacity
@@ -42,8 +42,7 @@ def test_new_transitions_get_the_highest_priority_so_far() -> None:
     buffer.add(numbered(0, 2))
     buffer.update_priorities(np.array([0, 1]), np.array([99.999, 0.0]))
     buffer.add(numbered(2, 3))
-    half = len(buffer.tree) // 2
-    assert buffer.tree[half : half + 3].tolist() == pytest.approx([100**0.6, 0.001**0.6, 100**0.6])
+    assert buffer.priorities.tolist() == pytest.approx([100**0.6, 0.001**0.6, 100**0.6])
 
 
 def test_a_sample_is_the_rows_it_names() -> None:
@@ -51,7 +50,7 @@ def test_a_sample_is_the_rows_it_names() -> None:
         buffer = a_buffer(8, strategy)
         buffer.add(numbered(0, 5))
         sample = buffer.sample(16, np.random.default_rng(0))
-        assert sample.transitions.reward.tolist() == buffer.columns["reward"][sample.rows].tolist()
+        assert sample.transitions.reward.tolist() == buffer.ring["reward"][sample.rows].tolist()
         assert sample.rows.max() < 5
         assert sample.importance.tolist() == [1.0] * 16
 
@@ -127,6 +126,24 @@ def test_impossible_samples_and_priorities_are_refused() -> None:
         buffer.update_priorities(np.array([0]), np.array([np.nan]))
     with pytest.raises(LearningError, match="2 rows but 1 TD errors"):
         buffer.update_priorities(np.array([0, 1]), np.array([1.0]))
+    with pytest.raises(LearningError, match=r"row must lie in 0 … 1, but row 1 \(-1\)"):
+        buffer.update_priorities(np.array([0, -1]), np.array([1.0, 1.0]))
+    assert buffer.priorities.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "sizes"),
+    [
+        (1, [8, 8]),
+        (8, [8, 8]),
+        (9, [8, 8, 16]),
+        (64, [8, 8, 64]),
+        (65, [8, 8, 16, 72]),
+        (10_000_000, [8, 8, 40, 312, 2448, 19536, 156256, 1250000, 10_000_000]),
+    ],
+)
+def test_a_tree_has_a_parent_for_every_eight_nodes(capacity: int, sizes: list[int]) -> None:
+    assert np.diff(tree_levels(capacity)).tolist() == sizes
 
 
 @pytest.mark.parametrize(

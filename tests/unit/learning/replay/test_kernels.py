@@ -1,6 +1,9 @@
 """Compiled replay against plain Python, bit for bit."""
 
+import functools
+import itertools
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.learning.replay import kernels
+from qe_core.learning.replay.buffer import tree_levels
 
 STATES, ACTIONS, ROWS = 5, 3, 300
 
@@ -54,42 +58,82 @@ def oracle(columns: tuple, rows: list[int], importance: list[float], rate: tuple
     return q, updates, visits, mean, m2, errors, changes
 
 
-@pytest.mark.parametrize("form", ["compiled", "plain"])
-@pytest.mark.parametrize("rate", [(1.0, 0.0, 0.7), (0.1, 0.0, 0.0), (0.5, 0.2, 0.7)])
-@pytest.mark.parametrize("is_evidence", [True, False])
-def test_replay_equals_the_plain_oracle_bit_for_bit(form: str, rate: tuple, is_evidence: bool) -> None:
-    columns = a_log(1)
-    rows = np.random.default_rng(2).integers(0, ROWS, 500)
-    importance = np.random.default_rng(3).random(500)
-    arrays, errors, changes = empty(), np.empty(500), np.empty(500)
-    function = kernels.replay_rows if form == "compiled" else kernels.replay_rows.py_func
-    function(*arrays, *columns, rows, importance, 0.9, *rate, is_evidence, errors, changes)
-    expected = oracle(columns, rows.tolist(), importance.tolist(), rate, is_evidence)
-    assert errors.tolist() == expected[5]
-    assert changes.tolist() == expected[6]
-    for array, wanted in zip(arrays, expected[:5], strict=True):
+def ring_of(columns: tuple[np.ndarray, ...]) -> np.ndarray:
+    ring = np.zeros(ROWS, dtype=kernels.RING_ROW)
+    for name, column in zip(("state", "action", "reward", "next_state", "terminated"), columns, strict=True):
+        ring[name] = column
+    return ring
+
+
+def form_of(function: object, form: str) -> object:
+    return function if form == "compiled" else function.py_func
+
+
+def assert_holds(arrays: tuple[np.ndarray, ...], expected: tuple[dict, ...]) -> None:
+    for array, wanted in zip(arrays, expected, strict=True):
         for (s, a), value in wanted.items():
             assert array[s, a] == value
         assert np.count_nonzero(array) <= len(wanted)
 
 
-def test_a_prior_without_visits_or_updates_does_not_take_part_in_the_maximum() -> None:
-    q, updates, visits, mean, m2 = empty()
-    q[1, 2] = 50.0
-    columns = (
-        np.array([0]),
-        np.array([0], dtype=np.int16),
-        np.array([1.0]),
-        np.array([1]),
-        np.array([False]),
+RATES = [(1.0, 0.0, 0.7), (0.1, 0.0, 0.0), (0.5, 0.2, 0.7)]
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("kept", [0, 5, 1000])
+@pytest.mark.parametrize("is_evidence", [True, False])
+def test_a_log_replayed_in_order_equals_the_plain_oracle_bit_for_bit(
+    form: str, rate: tuple, kept: int, is_evidence: bool
+) -> None:
+    columns, arrays, changes = a_log(1), empty(), np.empty(ROWS)
+    tried = kernels.values_of_tried(*arrays[:3])
+    form_of(kernels.replay_log, form)(
+        arrays[0], tried, *arrays[1:], *columns, 0.9, rate, kernels.rates_of(kept, rate), is_evidence, changes
     )
-    arguments = (*columns, np.array([0]), np.ones(1), 0.9, 1.0, 0.0, 0.7, True, np.empty(1), np.empty(1))
-    kernels.replay_rows(q, updates, visits, mean, m2, *arguments)
-    assert q[0, 0] == 1.0
-    visits[1, 2] = 1
-    updates[0, 0] = 0
-    kernels.replay_rows(q, updates, visits, mean, m2, *arguments)
-    assert q[0, 0] == 46.0
+    expected = oracle(columns, list(range(ROWS)), [1.0] * ROWS, rate, is_evidence)
+    assert changes.tolist() == expected[6]
+    assert_holds(arrays, expected[:5])
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+@pytest.mark.parametrize("rate", RATES)
+def test_sampled_rows_replayed_equal_the_plain_oracle_bit_for_bit(form: str, rate: tuple) -> None:
+    columns = a_log(1)
+    rows = np.random.default_rng(2).integers(0, ROWS, 500)
+    importance = np.random.default_rng(3).random(500)
+    arrays, errors, changes = empty(), np.empty(500), np.empty(500)
+    tried = kernels.values_of_tried(*arrays[:3])
+    form_of(kernels.replay_rows, form)(
+        *(arrays[0], tried, arrays[1], ring_of(columns), rows, importance, 0.9),
+        *(rate, kernels.rates_of(20, rate), errors, changes),
+    )
+    expected = oracle(columns, rows.tolist(), importance.tolist(), rate, False)
+    assert errors.tolist() == expected[5]
+    assert changes.tolist() == expected[6]
+    assert_holds(arrays[:2], expected[:2])
+
+
+def test_a_prior_without_visits_or_updates_does_not_take_part_in_the_maximum() -> None:
+    q, updates, visits, *_ = empty()
+    q[1, 2], q[1, 0], q[1, 1] = 50.0, 10.0, -20.0
+    visits[1, 0] = 1
+    updates[1, 1] = 1
+    for function in (kernels.values_of_tried, kernels.values_of_tried.py_func):
+        tried = function(q, updates, visits)
+        assert tried[1].tolist() == [10.0, -20.0, -np.inf]
+        assert [kernels.best_tried(tried, state) for state in (0, 1)] == [0.0, 10.0]
+        assert [kernels.best_tried.py_func(tried, state) for state in (0, 1)] == [0.0, 10.0]
+    visits[1, 0] = 0
+    assert kernels.best_tried(kernels.values_of_tried(q, updates, visits), 1) == -20.0
+
+
+def a_tree(priorities: object) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(priorities, dtype=np.float64)
+    level_begin = tree_levels(len(values))
+    tree = np.zeros(level_begin[-1])
+    kernels.set_priorities(tree, level_begin, np.arange(len(values)), values)
+    return tree, level_begin
 
 
 @settings(deadline=None)
@@ -97,45 +141,89 @@ def test_a_prior_without_visits_or_updates_does_not_take_part_in_the_maximum() -
 def test_every_node_of_the_tree_is_the_sum_of_its_children(
     priorities: list[float], data: st.DataObject
 ) -> None:
-    half = 2 ** (len(priorities) - 1).bit_length()
-    tree = np.zeros(2 * half)
-    kernels.set_priorities(tree, np.arange(len(priorities)), np.array(priorities))
+    tree, level_begin = a_tree(priorities)
+    expected = dict(enumerate(priorities))
     changed = data.draw(st.lists(st.integers(0, len(priorities) - 1), max_size=10))
-    kernels.set_priorities.py_func(tree, np.array(changed, dtype=np.int64), np.arange(1.0, len(changed) + 1))
-    for node in range(1, half):
-        assert tree[node] == tree[2 * node] + tree[2 * node + 1]
-    assert tree[1] == pytest.approx(math.fsum(tree[half:]))
+    for function in (kernels.set_priorities, kernels.set_priorities.py_func):
+        values = np.arange(1.0, len(changed) + 1)
+        function(tree, level_begin, np.array(changed, dtype=np.int64), values)
+    expected.update(zip(changed, values.tolist(), strict=True))
+    levels = [tree[begin:end] for begin, end in itertools.pairwise(level_begin.tolist())]
+    for parents, children in itertools.pairwise(levels):
+        for node in range(len(children) // kernels.FAN_OUT):
+            group = children[kernels.FAN_OUT * node : kernels.FAN_OUT * (node + 1)].tolist()
+            assert parents[node] == functools.reduce(operator.add, group, 0.0)
+    assert levels[-1][: len(priorities)].tolist() == list(expected.values())
+    assert tree[0] == pytest.approx(math.fsum(levels[-1]))
 
 
 def test_hand_worked_search() -> None:
-    tree = np.zeros(8)
-    kernels.set_priorities(tree, np.arange(4), np.array([1.0, 0.0, 2.0, 1.0]))
-    assert tree.tolist() == [0, 4, 1, 3, 1, 0, 2, 1]
+    tree, level_begin = a_tree([1.0, 0.0, 2.0, 1.0])
+    assert tree.tolist() == [4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 0, 0, 0, 0]
     # Ranges of mass 1 each: [0, 1) is row 0, [1, 3) row 2, [3, 4) row 3; row 1 has none.
-    assert kernels.find_rows(tree, np.full(4, 0.5)).tolist() == [0, 2, 2, 3]
-    assert kernels.find_rows(tree, np.zeros(4)).tolist() == [0, 2, 2, 3]
+    assert kernels.find_rows(tree, level_begin, np.full(4, 0.5)).tolist() == [0, 2, 2, 3]
+    assert kernels.find_rows(tree, level_begin, np.zeros(4)).tolist() == [0, 2, 2, 3]
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.sampled_from([0.0, 1e-12, 0.5, 3.0, 1e9]), min_size=1, max_size=20).filter(any),
+    st.lists(st.sampled_from([0.0, 1e-12, 0.5, 3.0, 1e9]), min_size=1, max_size=90).filter(any),
     st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20),
 )
 def test_rows_without_priority_are_never_drawn(priorities: list[float], uniforms: list[float]) -> None:
-    tree = np.zeros(2 * 2 ** (len(priorities) - 1).bit_length())
-    kernels.set_priorities(tree, np.arange(len(priorities)), np.array(priorities))
-    rows = kernels.find_rows(tree, np.array(uniforms))
+    tree, level_begin = a_tree(priorities)
+    rows = kernels.find_rows(tree, level_begin, np.array(uniforms))
     assert all(priorities[row] > 0 for row in rows.tolist())
-    assert kernels.find_rows.py_func(tree, np.array(uniforms)).tolist() == rows.tolist()
+    assert kernels.find_rows.py_func(tree, level_begin, np.array(uniforms)).tolist() == rows.tolist()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=200).filter(any),
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=32),
+)
+def test_the_tree_finds_the_same_rows_as_a_search_in_cumulated_priorities(
+    priorities: list[int], uniforms: list[float]
+) -> None:
+    # Whole priorities, so that sums are exact in any order and both must agree to the row.
+    tree, level_begin = a_tree(priorities)
+    mass = (np.arange(len(uniforms)) + np.array(uniforms)) / len(uniforms) * sum(priorities)
+    expected = np.searchsorted(np.cumsum(priorities), mass, side="right")
+    last = np.flatnonzero(priorities)[-1]
+    found = kernels.find_rows(tree, level_begin, np.array(uniforms))
+    assert found.tolist() == np.minimum(expected, last).tolist()
 
 
 def test_hand_worked_importance() -> None:
-    tree = np.zeros(8)
-    kernels.set_priorities(tree, np.arange(4), np.array([1.0, 1.0, 2.0, 4.0]))
+    tree, level_begin = a_tree([1.0, 1.0, 2.0, 4.0])
     # N·P is 1/2, 1/2, 1, 2; to the power −1 that is 2, 2, 1, 1/2, and scaled 1, 1, 1/2, 1/4.
     for function in (kernels.importance_of, kernels.importance_of.py_func):
-        assert function(tree, np.arange(4), 4, 1.0).tolist() == [1, 1, 0.5, 0.25]
-        assert function(tree, np.arange(4), 4, 0.0).tolist() == [1, 1, 1, 1]
+        assert function(tree, level_begin, np.arange(4), 4, 1.0).tolist() == [1, 1, 0.5, 0.25]
+        assert function(tree, level_begin, np.arange(4), 4, 0.0).tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+def test_gathered_columns_are_those_of_the_rows(form: str) -> None:
+    columns = a_log(3)
+    ring = ring_of(columns)
+    ring["truncated"] = columns[0] == 1
+    rows = np.array([7, 0, 7, ROWS - 1])
+    found = form_of(kernels.gather, form)(ring, rows)
+    for column, wanted in zip(found, (*columns, ring["truncated"]), strict=True):
+        assert column.dtype == wanted.dtype
+        assert np.array_equal(column, wanted[rows])
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+def test_bad_rows_and_errors_change_no_priority(form: str) -> None:
+    function = form_of(kernels.set_errors, form)
+    tree, level_begin = a_tree([1.0, 2.0, 3.0])
+    before = tree.copy()
+    for rows, errors in (([0, 3], [1.0, 1.0]), ([-1], [1.0]), ([0, 1], [1.0, np.nan]), ([1], [np.inf])):
+        assert function(tree, level_begin, np.array(rows), np.array(errors), 3, 1.0) == -1.0
+    assert np.array_equal(tree, before)
+    assert function(tree, level_begin, np.array([0, 2]), np.array([0.999, -4.999]), 3, 1.0) == 5.0
+    assert tree[level_begin[-2] :][:3].tolist() == [1.0, 2.0, 5.0]
 
 
 def test_priorities_equal_the_formula_in_plain_python() -> None:
@@ -147,36 +235,30 @@ def test_priorities_equal_the_formula_in_plain_python() -> None:
 
 @pytest.mark.parametrize("form", ["compiled", "plain"])
 def test_prioritised_batches_equal_the_single_steps_bit_for_bit(form: str) -> None:
-    columns = a_log(4)
+    ring = ring_of(a_log(4))
     uniforms = np.random.default_rng(5).random((7, 8))
     rate = (1.0, 0.0, 0.7)
-
-    def fresh_tree() -> np.ndarray:
-        tree = np.zeros(1024)
-        kernels.set_priorities(tree, np.arange(ROWS), np.ones(ROWS))
-        return tree
-
-    q, updates, visits, mean, m2 = empty()
-    tree, exponent, highest, expected = fresh_tree(), 0.995, 1.0, []
+    rates = kernels.rates_of(4, rate)
+    q, updates, visits, *_ = empty()
+    tried = kernels.values_of_tried(q, updates, visits)
+    (tree, level_begin), exponent, highest, expected = a_tree(np.ones(ROWS)), 0.995, 1.0, []
     for batch in uniforms:
-        rows = kernels.find_rows(tree, batch)
-        importance = kernels.importance_of(tree, rows, ROWS, exponent)
+        rows = kernels.find_rows(tree, level_begin, batch)
+        importance = kernels.importance_of(tree, level_begin, rows, ROWS, exponent)
         errors, changes = np.empty(8), np.empty(8)
-        kernels.replay_rows(
-            q, updates, visits, mean, m2, *columns, rows, importance, 0.9, *rate, False, errors, changes
-        )
-        priorities = kernels.priorities_of(errors, 0.6)
-        kernels.set_priorities(tree, rows, priorities)
-        highest, exponent = max(highest, priorities.max()), min(1.0, exponent + 0.001)
+        kernels.replay_rows(q, tried, updates, ring, rows, importance, 0.9, rate, rates, errors, changes)
+        highest = max(highest, kernels.set_errors(tree, level_begin, rows, errors, ROWS, 0.6))
+        exponent = min(1.0, exponent + 0.001)
         expected.append(changes.mean())
-    found_q, found_updates, found_visits, *_ = empty()
-    found_tree, found_changes = fresh_tree(), np.empty(7)
-    function = kernels.prioritised_batches if form == "compiled" else kernels.prioritised_batches.py_func
-    result = function(
-        found_q, found_updates, found_visits, *columns, ROWS, found_tree, uniforms,
-        0.6, 0.995, 0.001, 1.0, 0.9, *rate, found_changes,
+    found_q, found_updates, *_ = empty()
+    found_tried = kernels.values_of_tried(found_q, found_updates, visits)
+    (found_tree, _), found_changes = a_tree(np.ones(ROWS)), np.empty(7)
+    result = form_of(kernels.prioritised_batches, form)(
+        found_q, found_tried, found_updates, ring, ROWS, found_tree, level_begin, uniforms,
+        0.6, 0.995, 0.001, 1.0, 0.9, rate, rates, found_changes,
     )  # fmt: skip
     assert np.array_equal(found_q, q)
+    assert np.array_equal(found_tried, tried)
     assert np.array_equal(found_updates, updates)
     assert np.array_equal(found_tree, tree)
     assert result == (1.0, highest)
