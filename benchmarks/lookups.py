@@ -1,0 +1,150 @@
+"""Looking up the best action: against the least a server can be asked, and by a thousand clients at once.
+
+What belongs here: both comparisons and the check of every answer. What does not: the processes (`readers`)
+and the tables (`population`). Nothing here is answered from a cache; `decide` from the cache is elsewhere.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import (
+    Benchmark,
+    Contestant,
+    Measurement,
+    Of,
+    ResultsDifferError,
+    Row,
+    Running,
+    at_most,
+    below,
+)
+from benchmarks.place import Place
+from benchmarks.population import Population, populate
+from benchmarks.processes import run_together
+from benchmarks.readers import Answered, look_up_at_once, look_up_in_turn, select_one_in_turn
+from benchmarks.statements import settle
+from qe_core.fleet import registry
+
+AGENT = "test-generator"
+CLIENTS = 1_000
+PROCESSES = 3
+_PATIENCE_SECONDS = 60.0
+_MILLISECONDS = 1_000.0
+
+
+def latencies_of(answers: Sequence[Answered]) -> Measurement:
+    """Return percentiles in milliseconds over all processes and answers a second; the result: all answers."""
+    latencies = np.concatenate([answered.latencies for answered in answers])
+    p50, p95, p99 = np.percentile(latencies, [50, 95, 99]) * _MILLISECONDS
+    rate = len(latencies) / max(answered.seconds for answered in answers)
+    values = {"p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "answers_per_second": rate}
+    return Measurement(values, answers)
+
+
+def require_right(population: Population, answers: Sequence[Answered]) -> None:
+    """Raise `ResultsDifferError` unless every answer is the best action of its state, and there are some."""
+    for answered in answers:
+        if len(answered.states) == 0:
+            raise ResultsDifferError("a process was answered nothing")
+        wanted = population.best_actions(answered.states)
+        if not np.array_equal(wanted, answered.actions):
+            wrong = int((wanted != answered.actions).argmax())
+            raise ResultsDifferError(
+                f"state {answered.states[wrong]}: looked up action {answered.actions[wrong]}, "
+                f"the tables say {wanted[wrong]}"
+            )
+
+
+@contextmanager
+def prepare_in_turn(place: Place) -> Iterator[Running]:
+    """Yield one client of ours and one that selects 1, each alone on the server."""
+    calls = place.size(full=5_000, quick=300)
+    seeds = count(1)
+    with place.database() as url:
+        population = asyncio.run(populate(url, registry().get(AGENT)))
+        settle(url)
+
+        def ours() -> Measurement:
+            """Look up in one process."""
+            jobs = [(url, AGENT, calls, next(seeds))]
+            return latencies_of(run_together(look_up_in_turn, jobs, _PATIENCE_SECONDS))
+
+        def peer() -> Measurement:
+            """Select 1 in one process."""
+            return latencies_of(run_together(select_one_in_turn, [(url, calls)], _PATIENCE_SECONDS))
+
+        def check(found: Mapping[str, Any]) -> None:
+            """Compare every answer with the tables."""
+            require_right(population, found["ours"])
+            (ones,) = found["select 1"]
+            if not (ones.actions == 1).all():
+                raise ResultsDifferError("SELECT 1 was answered something else")
+
+        yield Running({"ours": ours, "select 1": peer}, check)
+
+
+@contextmanager
+def prepare_at_once(place: Place) -> Iterator[Running]:
+    """Yield a thousand clients in a few processes."""
+    seconds = place.size(full=8.0, quick=1.0)
+    seeds = count(1_000)
+    shares = [CLIENTS // PROCESSES + (number < CLIENTS % PROCESSES) for number in range(PROCESSES)]
+    with place.database() as url:
+        population = asyncio.run(populate(url, registry().get(AGENT)))
+        settle(url)
+
+        def ours() -> Measurement:
+            """Let all look up for the time given."""
+            jobs = [(url, AGENT, share, seconds, next(seeds)) for share in shares]
+            return latencies_of(run_together(look_up_at_once, jobs, seconds + _PATIENCE_SECONDS))
+
+        yield Running({"ours": ours}, lambda found: require_right(population, found["ours"]))
+
+
+BENCHMARKS = (
+    Benchmark(
+        "lookup",
+        (
+            Contestant(
+                "ours",
+                "one client: best action of random states over agent, category and fleet, one query, no cache",
+            ),
+            Contestant("select 1", "one client: SELECT 1, prepared, on an asyncpg connection of its own"),
+        ),
+        (
+            Row(
+                "lookup-vs-select-1",
+                "hierarchical best-action lookup p50 ÷ `SELECT 1`, prepared",
+                Of("ours", "p50_ms"),
+                Of("select 1", "p50_ms"),
+                at_most(2),
+            ),
+        ),
+        prepare_in_turn,
+    ),
+    Benchmark(
+        "lookup-clients",
+        (
+            Contestant(
+                "ours",
+                f"{CLIENTS:,} clients in {PROCESSES} processes, each asking again as soon as it is answered; "
+                "random states, no cache",
+            ),
+        ),
+        (
+            Row(
+                "lookup-clients-p95",
+                f"{CLIENTS:,} closed-loop clients, lookup p95 (also the absolute floor)",
+                Of("ours", "p95_ms"),
+                bound=below(10),
+                unit="ms",
+            ),
+        ),
+        prepare_at_once,
+    ),
+)
