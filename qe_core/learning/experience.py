@@ -6,7 +6,7 @@ What does not: loading experiences (the store) and what is computed from them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "terminated": np.bool_,
     "truncated": np.bool_,
 }
+_DTYPES = tuple((name, np.dtype(wanted)) for name, wanted in COLUMN_TYPES.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +54,23 @@ class Transitions:
     truncated: BoolArray
 
     def __post_init__(self) -> None:
-        for name, wanted in COLUMN_TYPES.items():
+        rows = len(self.state)
+        for name, wanted in _DTYPES:
             column = getattr(self, name)
-            if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != wanted:
+            if not isinstance(column, np.ndarray) or column.dtype != wanted or column.ndim != 1:
                 found = (
                     f"{column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else type(column)
                 )
                 raise LearningError(
-                    f"transitions column {name} must be a flat {np.dtype(wanted)} array, got {found}; "
+                    f"transitions column {name} must be a flat {wanted} array, got {found}; "
                     "build it with Transitions.from_columns"
                 )
+            if len(column) != rows:
+                self._refuse_lengths()
+
+    def _refuse_lengths(self) -> NoReturn:
         lengths = {name: len(getattr(self, name)) for name in COLUMN_TYPES}
-        if len(set(lengths.values())) > 1:
-            raise LearningError(f"transitions columns must have one length, got {lengths}; align them by row")
+        raise LearningError(f"transitions columns must have one length, got {lengths}; align them by row")
 
     @classmethod
     def from_columns(

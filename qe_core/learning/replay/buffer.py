@@ -27,9 +27,8 @@ from qe_core.learning.replay.kernels import (
     FAN_OUT,
     RING_ROW,
     Ring,
-    find_rows,
+    draw,
     gather,
-    importance_of,
     set_errors,
     set_priorities,
 )
@@ -173,15 +172,16 @@ class ReplayBuffer:
         self.require_rows(batch_size)
         uniforms = generator.random(batch_size)
         if self.is_prioritized:
-            rows = find_rows(self.tree, self.level_begin, uniforms)
-            importance = importance_of(self.tree, self.level_begin, rows, len(self), self.importance_exponent)
+            rows, importance, columns = draw(
+                self.tree, self.level_begin, self.ring, len(self), self.importance_exponent, uniforms
+            )
             self.importance_exponent = min(
                 1.0, self.importance_exponent + self.settings.importance_sampling_increment
             )
         else:
             rows = (uniforms * len(self)).astype(np.int64)
-            importance = np.ones(batch_size)
-        return Sample(rows, Transitions(*gather(self.ring, rows)), importance)
+            importance, columns = np.ones(batch_size), gather(self.ring, rows)
+        return Sample(rows, Transitions(*columns), importance)
 
     def update_priorities(self, rows: Int64Array, td_errors: Float64Array) -> None:
         """Set the priorities of these rows to (|δ| + a little)^exponent (Schaul et al. 2016, 3.3).

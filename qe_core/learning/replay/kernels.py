@@ -31,6 +31,7 @@ RING_ROW = np.dtype(
 """A stored transition. 32 bytes beside each other: sampling a row touches one cache line instead of six."""
 
 Ring = npt.NDArray[np.void]
+GatheredColumns = tuple[Int64Array, Int16Array, Float64Array, Int64Array, BoolArray, BoolArray]
 
 
 Rate = tuple[float, float, float]
@@ -261,9 +262,7 @@ def importance_of(
 
 
 @compiled
-def gather(
-    ring: Ring, rows: Int64Array
-) -> tuple[Int64Array, Int16Array, Float64Array, Int64Array, BoolArray, BoolArray]:
+def gather(ring: Ring, rows: Int64Array) -> GatheredColumns:
     """Return state, action, reward, next state, terminated and truncated of these rows."""
     count = len(rows)
     state, action = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int16)
@@ -275,6 +274,20 @@ def gather(
         next_state[position] = row["next_state"]
         terminated[position], truncated[position] = row["terminated"], row["truncated"]
     return state, action, reward, next_state, terminated, truncated
+
+
+@compiled
+def draw(
+    tree: Float64Array,
+    level_begin: Int64Array,
+    ring: Ring,
+    size: int,
+    exponent: float,
+    uniforms: Float64Array,
+) -> tuple[Int64Array, Float64Array, GatheredColumns]:
+    """Return ``find_rows``, ``importance_of`` and ``gather`` for one batch, in one call."""
+    rows = find_rows(tree, level_begin, uniforms)
+    return rows, importance_of(tree, level_begin, rows, size, exponent), gather(ring, rows)
 
 
 @compiled
