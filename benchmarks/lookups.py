@@ -112,7 +112,7 @@ BENCHMARKS = (
         (
             Contestant(
                 "ours",
-                "one client: best action of random states over agent, category and fleet, one query, no cache",
+                "one client: best action of random states over agent, category and fleet; no cache",
             ),
             Contestant("select 1", "one client: SELECT 1, prepared, on an asyncpg connection of its own"),
         ),

@@ -59,12 +59,13 @@ def expected_q(state: Integers, action: Integers, visits: Integers) -> Floats:
 
 def require_exact(who: str, state: Integers, action: Integers, visits: Integers, q: Floats) -> None:
     """Raise `ResultsDifferError` unless every q is what its visits make it."""
-    error = np.abs(q - expected_q(state, action, visits))
-    if len(error) and not error.max() <= TOLERANCE:
-        worst = int(np.nanargmax(error)) if not np.isnan(error).all() else 0
+    wanted = expected_q(state, action, visits)
+    is_wrong = ~(np.abs(q - wanted) <= TOLERANCE)
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
         raise ResultsDifferError(
-            f"{who}: q of state {state[worst]}, action {action[worst]} is {q[worst]} after "
-            f"{visits[worst]} visits, not {expected_q(state, action, visits)[worst]}"
+            f"{who}: q of state {state[row]}, action {action[row]} is {q[row]} after {visits[row]} visits, "
+            f"not {wanted[row]}"
         )
 
 
