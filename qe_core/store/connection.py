@@ -24,9 +24,10 @@ Result = TypeVar("Result")
 MINIMUM_VERSION = 14
 CONNECT_SECONDS = 10.0
 TRANSIENT_ATTEMPTS = 8
+_SESSION = {"application_name": "qe-fleet", "timezone": "UTC"}
 _BACKOFF_SECONDS = 0.01
 _BACKOFF_LIMIT_SECONDS = 0.5
-_LOST = (
+LOST = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.ConnectionFailureError,
     asyncpg.AdminShutdownError,
@@ -35,6 +36,10 @@ _LOST = (
     asyncpg.InterfaceError,
     OSError,
 )
+"""What the driver raises when a connection is gone, or was never there."""
+
+Connect: TypeAlias = Callable[[], Awaitable[asyncpg.Connection]]
+"""Opens one connection; raises ``DatabaseUnavailableError`` where nobody usable answers."""
 
 
 class Database:
@@ -56,7 +61,7 @@ class Database:
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
                 yield connection
-        except _LOST as error:
+        except LOST as error:
             raise DatabaseUnavailableError(
                 f"the connection to {shown(self._url)} was lost: {error or type(error).__name__}; "
                 "nothing unacknowledged was stored, try again when the server is back"
@@ -108,8 +113,37 @@ class Database:
         Args:
             attempt: 0 for the first.
         """
-        ceiling = min(_BACKOFF_LIMIT_SECONDS, _BACKOFF_SECONDS * 2**attempt)
-        await asyncio.sleep(self._jitter.uniform(0.0, ceiling))
+        await asyncio.sleep(backoff_seconds(attempt, self._jitter))
+
+    async def connect_alone(self) -> asyncpg.Connection:
+        """Return a connection of its own, outside the pool; whoever asks for it closes it.
+
+        Raises:
+            DatabaseUnavailableError: nobody answers, refuses the login, is too old or read-only.
+        """
+        try:
+            connection = await asyncpg.connect(
+                self._url, timeout=CONNECT_SECONDS, server_settings={**_SESSION, "jit": "off"}
+            )
+        except Exception as error:
+            raise explained(error, self._url) from error
+        try:
+            await _check_server(connection, database_name(self._url))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+def backoff_seconds(attempt: int, generator: np.random.Generator) -> float:
+    """Return how long to wait: random (full jitter), longer with every attempt, at most half a second.
+
+    Args:
+        attempt: 0 for the first.
+        generator: source of chance.
+    """
+    ceiling = min(_BACKOFF_LIMIT_SECONDS, _BACKOFF_SECONDS * 2 ** min(attempt, 16))
+    return float(generator.uniform(0.0, ceiling))
 
 
 @asynccontextmanager
@@ -134,7 +168,7 @@ async def open_database(database_url: str, pool_size: int) -> AsyncIterator[Data
             min_size=1,
             max_size=pool_size,
             timeout=CONNECT_SECONDS,
-            server_settings={"application_name": "qe-fleet", "timezone": "UTC"},
+            server_settings=_SESSION,
         )
     except Exception as error:
         raise explained(error, url) from error

@@ -4,7 +4,7 @@ What belongs here: errors whose remedy differs from their parent's. What does no
 (`qe_core.errors`) and the translation of the driver's exceptions (`connection`).
 """
 
-from qe_core.errors import StoreError, VersionConflictError
+from qe_core.errors import DatabaseUnavailableError, StoreError, VersionConflictError
 
 
 class StaleEpochError(VersionConflictError):
@@ -13,3 +13,11 @@ class StaleEpochError(VersionConflictError):
 
 class ExperienceRejectedError(StoreError):
     """Experiences break a rule of the log; none of their batch was stored."""
+
+
+class QueueFullError(StoreError):
+    """More updates wait to be committed than the queue may hold; this one was not stored."""
+
+
+class OutcomeUnknownError(DatabaseUnavailableError):
+    """An update was sent and its acknowledgement did not come in time: it is stored once, or not at all."""

@@ -11,6 +11,7 @@ from typing import Self
 from qe_core.store.connection import Database, open_database
 from qe_core.store.experiences import ExperienceLog
 from qe_core.store.imports import ImportLedger
+from qe_core.store.live import DEFAULT_LIVE, Live, LiveSettings, open_live
 from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
 from qe_core.store.stats import StatsStore
@@ -52,6 +53,16 @@ class Store:
         """
         async with open_database(database_url, pool_size) as database:
             yield cls(database)
+
+    @asynccontextmanager
+    async def live(self, settings: LiveSettings = DEFAULT_LIVE) -> AsyncIterator[Live]:
+        """Yield this process's hot path; on the way out what was recorded is committed first.
+
+        Args:
+            settings: sizes and deadlines.
+        """
+        async with open_live(self._database, settings) as live:
+            yield live
 
     @property
     def counters(self) -> StoreCounters:
