@@ -12,14 +12,24 @@ Three rules, and why (ADR 0031):
 - Truncated transitions bootstrap, terminated ones do not.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from qe_core.errors import LearningError
-from qe_core.learning.arrays import BoolArray, Float64Array, Int64Array, require_discount, require_shape
+from qe_core.learning.arrays import (
+    BoolArray,
+    Float64Array,
+    Int64Array,
+    as_column,
+    name_rows,
+    require_discount,
+    require_finite,
+    require_range,
+    require_shape,
+)
 from qe_core.learning.experience import Transitions
 from qe_core.learning.finite_mdp import (
     DEFAULT_TOLERANCE,
@@ -29,7 +39,6 @@ from qe_core.learning.finite_mdp import (
     solve_finite_mdp,
     with_reward,
 )
-from qe_core.learning.mdp_kernels import fold_rows, rows_by_pair_and_successor
 from qe_core.learning.q_table import (
     DEFAULT_CONFIDENCE,
     ConfidenceSettings,
@@ -38,6 +47,7 @@ from qe_core.learning.q_table import (
     noise_variance,
 )
 from qe_core.learning.target_statistics import TargetStatistics
+from qe_core.learning.transition_counter import Counts, TransitionCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +80,64 @@ class EmpiricalMdp:
     def from_transitions(cls, transitions: Transitions, state_count: int, action_count: int) -> Self:
         """Return the counts and reward statistics of these transitions.
 
-        The same rows in the same order give the same bits.
+        The same rows in the same order give the same bits, here or batch by batch through a
+        ``TransitionCounter``.
 
         Raises:
             LearningError: a row does not fit; see ``Transitions.validate``.
         """
-        transitions.validate(state_count, action_count)
-        none, no_points = np.empty(0, dtype=np.int64), np.empty(0)
-        empty = cls(
-            state_count,
-            action_count,
-            none,
-            none,
-            none,
-            np.empty(0, dtype=np.bool_),
-            none,
-            no_points,
-            no_points,
-        )
-        return empty._fold(
-            transitions.state, transitions.action.astype(np.int64), transitions.next_state,
-            transitions.terminated, np.ones(len(transitions), dtype=np.int64), transitions.reward,
-            np.zeros(len(transitions)),
+        counter = TransitionCounter(state_count, action_count)
+        counter.add(transitions)
+        return cls.from_counter(counter)
+
+    @classmethod
+    def from_counter(cls, counter: TransitionCounter) -> Self:
+        """Return what was counted so far; later batches do not change it."""
+        return cls(counter.state_count, counter.action_count, *counter.counts())
+
+    @classmethod
+    def from_summaries(
+        cls,
+        state_count: int,
+        action_count: int,
+        *,
+        state: npt.ArrayLike,
+        action: npt.ArrayLike,
+        next_state: npt.ArrayLike,
+        terminated: npt.ArrayLike,
+        count: npt.ArrayLike,
+        reward_mean: npt.ArrayLike,
+        reward_m2: npt.ArrayLike,
+    ) -> Self:
+        """Return the MDP of summarised transitions, as if each had been counted.
+
+        The inverse are the attributes of the same names. Rows of the same (state, action, next state,
+        terminated) are merged in the order given.
+
+        Args:
+            state_count: S.
+            action_count: A.
+            state: M encoded states.
+            action: M action indices.
+            next_state: M encoded successor states.
+            terminated: M flags.
+            count: transitions each row stands for, ≥ 1.
+            reward_mean: their mean reward, points.
+            reward_m2: sum of squared deviations of their rewards, points², ≥ 0.
+
+        Raises:
+            LearningError: lengths differ or a value is out of its range; the message names the first rows.
+        """
+        columns = (
+            as_column("state", state, np.int64), as_column("action", action, np.int64),
+            as_column("next_state", next_state, np.int64), as_column("terminated", terminated, np.bool_),
+            as_column("count", count, np.int64), as_column("reward_mean", reward_mean, np.float64),
+            as_column("reward_m2", reward_m2, np.float64),
         )  # fmt: skip
+        _check_summaries(columns, state_count, action_count)
+        counter = TransitionCounter(state_count, action_count)
+        counter.add_counts(columns)
+        return cls.from_counter(counter)
 
     def merge(self, other: "EmpiricalMdp") -> Self:
         """Return the counts and statistics of both together, as if all were counted at once.
@@ -107,29 +152,17 @@ class EmpiricalMdp:
                 f"empirical MDPs of {self.state_count} × {self.action_count} and {other.state_count} × "
                 f"{other.action_count} pairs cannot be merged; count both under one agent contract"
             )
-        names = ("state", "action", "next_state", "terminated", "count", "reward_mean", "reward_m2")
-        return self._fold(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+        counter = TransitionCounter(self.state_count, self.action_count)
+        for mdp in (self, other):
+            counter.add_counts(mdp.counts)
+        return type(self).from_counter(counter)
 
-    def _fold(
-        self,
-        state: Int64Array,
-        action: Int64Array,
-        next_state: Int64Array,
-        terminated: BoolArray,
-        count: Int64Array,
-        mean: Float64Array,
-        m2: Float64Array,
-    ) -> Self:
-        """Return an MDP of the same size with these rows folded per distinct (s, a, s′, terminated)."""
-        pair = state * self.action_count + action
-        successor = 2 * next_state + terminated
-        order = rows_by_pair_and_successor(
-            pair, successor, self.state_count * self.action_count, 2 * self.state_count
-        )
-        first, _, total, reward_mean, reward_m2 = fold_rows(order, pair, successor, count, mean, m2)
-        return replace(
-            self, state=state[first], action=action[first], next_state=next_state[first],
-            terminated=terminated[first], count=total, reward_mean=reward_mean, reward_m2=reward_m2,
+    @property
+    def counts(self) -> Counts:
+        """The columns in the order in which a ``TransitionCounter`` takes them."""
+        return (
+            self.state, self.action, self.next_state, self.terminated,
+            self.count, self.reward_mean, self.reward_m2,
         )  # fmt: skip
 
     @property
@@ -183,6 +216,26 @@ class EmpiricalMdp:
             next_state=self.next_state[goes_on],
             probability=self.count[goes_on] / visits[pair[goes_on]],
         )
+
+
+def _check_summaries(columns: Counts, state_count: int, action_count: int) -> None:
+    """Raise ``LearningError`` naming the column and the first rows that cannot be a summary."""
+    state, action, next_state, _, count, mean, m2 = columns
+    if len({len(column) for column in columns}) > 1:
+        raise LearningError(
+            f"summary columns must have one length, got {[len(column) for column in columns]}; align them"
+        )
+    require_range("state", state, state_count)
+    require_range("action", action, action_count)
+    require_range("next_state", next_state, state_count)
+    require_finite("reward_mean", mean)
+    require_finite("reward_m2", m2)
+    for name, is_bad, values in (("count", count < 1, count), ("reward_m2", m2 < 0, m2)):
+        if is_bad.any():
+            raise LearningError(
+                f"{name} is too small in {name_rows(is_bad, values)}; a summary stands for at least one "
+                "transition, with squared deviations of 0 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True)

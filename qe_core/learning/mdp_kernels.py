@@ -169,46 +169,22 @@ def rows_by_pair_and_successor(
 
 
 @compiled
-def fold_rows(
-    order: Int64Array,
-    pair: Int64Array,
-    successor: Int64Array,
-    count: Int64Array,
-    mean: Float64Array,
-    m2: Float64Array,
-) -> tuple[Int64Array, Int64Array, Int64Array, Float64Array, Float64Array]:
-    """Return the first row, owner entry of each row, count, mean and m2 per distinct (pair, successor).
+def entries_of_rows(
+    order: Int64Array, pair: Int64Array, successor: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Return the first row of each distinct (pair, successor), and the number of each row's.
 
     Args:
-        order: rows sorted by (pair, successor).
+        order: rows sorted by (pair, successor), see ``rows_by_pair_and_successor``.
         pair: pair code per row.
         successor: successor code per row.
-        count: observations per row.
-        mean: mean reward per row.
-        m2: squared deviations per row.
     """
-    rows = len(order)
-    entry_of_row = np.empty(rows, dtype=np.int64)
+    first, entry_of_row = np.empty(len(order), dtype=np.int64), np.empty(len(order), dtype=np.int64)
     entries = 0
-    for position in range(rows):
-        row = order[position]
-        if position > 0:
-            previous = order[position - 1]
-            if pair[row] != pair[previous] or successor[row] != successor[previous]:
-                entries += 1
-        entry_of_row[row] = entries
-    entries = entries + 1 if rows > 0 else 0
-    first = np.full(entries, -1, dtype=np.int64)
-    out_count = np.zeros(entries, dtype=np.int64)
-    out_mean, out_m2 = np.zeros(entries), np.zeros(entries)
-    for position in range(rows):
-        row = order[position]
-        entry = entry_of_row[row]
-        if first[entry] < 0:
-            first[entry] = row
-        total = out_count[entry] + count[row]
-        deviation = mean[row] - out_mean[entry]
-        out_m2[entry] += m2[row] + deviation * deviation * (out_count[entry] * count[row] / total)
-        out_mean[entry] += deviation * (count[row] / total)
-        out_count[entry] = total
-    return first, entry_of_row, out_count, out_mean, out_m2
+    for position in range(len(order)):
+        row, previous = order[position], order[position - 1]
+        if position == 0 or pair[row] != pair[previous] or successor[row] != successor[previous]:
+            first[entries] = row
+            entries += 1
+        entry_of_row[row] = entries - 1
+    return first[:entries].copy(), entry_of_row

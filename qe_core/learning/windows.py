@@ -22,7 +22,7 @@ from qe_core.learning.convergence import (
     judged,
 )
 from qe_core.learning.experience import Transitions
-from qe_core.learning.mdp_kernels import fold_rows, rows_by_pair_and_successor
+from qe_core.learning.mdp_kernels import entries_of_rows, rows_by_pair_and_successor
 from qe_core.learning.q_table import ConfidenceSettings, greedy_actions, noise_variance
 from qe_core.learning.replay.kernels import replay_log, values_of_tried
 from qe_core.learning.replay.training import kernel_rate
@@ -152,10 +152,7 @@ class _Replay:
         self.pair = transitions.state * action_count + transitions.action
         successor = 2 * transitions.next_state + transitions.terminated
         order = rows_by_pair_and_successor(self.pair, successor, state_count * action_count, 2 * state_count)
-        count = len(transitions)
-        first, self.entry, *_ = fold_rows(
-            order, self.pair, successor, np.ones(count, dtype=np.int64), transitions.reward, np.zeros(count)
-        )
+        first, self.entry = entries_of_rows(order, self.pair, successor)
         self.entry_pair, self.entry_next = self.pair[first], transitions.next_state[first]
         self.goes_on = np.where(transitions.terminated[first], 0.0, discount)
         self.entry_count = np.zeros(len(first), dtype=np.int64)

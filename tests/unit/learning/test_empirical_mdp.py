@@ -1,5 +1,6 @@
 """The observed MDP, its rules about what was never seen, and its exact table."""
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -203,10 +204,77 @@ def test_an_empty_log_gives_an_empty_table() -> None:
     assert table.greedy().tolist() == [-1, -1, -1]
 
 
-def test_plain_and_compiled_counting_give_the_same_bits() -> None:
+@settings(deadline=None, max_examples=50)
+@given(logs, st.lists(st.integers(0, 60), max_size=4), st.data())
+def test_summaries_of_any_part_and_the_rest_of_the_log_solve_to_the_same_table(
+    rows: list[tuple], cuts: list[int], data: st.DataObject
+) -> None:
+    whole = EmpiricalMdp.from_transitions(log(rows), STATES, ACTIONS)
+    kept = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    folded = [row for row, is_kept in zip(rows, kept, strict=True) if not is_kept]
+    bounds = [0, *sorted(cuts), len(folded)]
+    parts = [
+        EmpiricalMdp.from_transitions(log(folded[first:stop]), STATES, ACTIONS)
+        for first, stop in itertools.pairwise(bounds)
+    ]
+    # As retention keeps them: one summary per part, the parts one after the other, keys repeated.
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ENTRY_NAMES}
+    summarised = EmpiricalMdp.from_summaries(STATES, ACTIONS, **columns)
+    live = [row for row, is_kept in zip(rows, kept, strict=True) if is_kept]
+    merged = summarised.merge(EmpiricalMdp.from_transitions(log(live), STATES, ACTIONS))
+    for name in ENTRY_NAMES[:5]:
+        assert np.array_equal(getattr(merged, name), getattr(whole, name))
+    solution, exact = solve_empirical_mdp(merged, 0.95), solve_empirical_mdp(whole, 0.95)
+    np.testing.assert_allclose(solution.q, exact.q, rtol=1e-9, atol=1e-9)
+    table, wanted = (q_table_from_mdp(mdp, one, 0.95) for mdp, one in ((merged, solution), (whole, exact)))
+    np.testing.assert_allclose(table.target_m2, wanted.target_m2, rtol=1e-9, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(logs)
+def test_summaries_come_back_as_the_columns_they_were(rows: list[tuple]) -> None:
+    mdp = EmpiricalMdp.from_transitions(log(rows), STATES, ACTIONS)
+    columns = {name: getattr(mdp, name) for name in ENTRY_NAMES}
+    assert same_bits(EmpiricalMdp.from_summaries(STATES, ACTIONS, **columns), mdp, ENTRY_NAMES)
+
+
+def test_hand_worked_summaries() -> None:
+    # 3 rewards 1, 2, 3 and 2 rewards 6, 10: mean 22/5, m2 = 2 + 8 + 6²·6/5.
+    mdp = EmpiricalMdp.from_summaries(
+        2, 1, state=[0, 0], action=[0, 0], next_state=[1, 1], terminated=[False, False],
+        count=[3, 2], reward_mean=[2.0, 8.0], reward_m2=[2.0, 8.0],
+    )  # fmt: skip
+    assert mdp.count.tolist() == [5]
+    assert mdp.reward_mean.tolist() == pytest.approx([4.4])
+    assert mdp.reward_m2.tolist() == pytest.approx([53.2])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"state": [2]}, r"state must lie in 0 … 1, but row 0 \(2\)"),
+        ({"action": [1]}, r"action must lie in 0 … 0"),
+        ({"next_state": [-1]}, r"next_state must lie in 0 … 1"),
+        ({"count": [0]}, r"count is too small in row 0 \(0\)"),
+        ({"count": [1.5]}, r"count does not fit int64: row 0 \(1.5\)"),
+        ({"reward_mean": [np.inf]}, "reward_mean must be finite"),
+        ({"reward_m2": [-1.0]}, r"reward_m2 is too small in row 0 \(-1.0\)"),
+        ({"count": [1, 1]}, r"must have one length, got \[1, 1, 1, 1, 2, 1, 1\]"),
+    ],
+)
+def test_impossible_summaries_are_refused(changed: dict, message: str) -> None:
+    columns = {
+        "state": [0], "action": [0], "next_state": [1], "terminated": [False],
+        "count": [1], "reward_mean": [0.0], "reward_m2": [0.0],
+    }  # fmt: skip
+    with pytest.raises(LearningError, match=message):
+        EmpiricalMdp.from_summaries(2, 1, **(columns | changed))
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+def test_plain_and_compiled_grouping_of_rows_agree_with_a_stable_sort(count: int) -> None:
     generator = np.random.default_rng(5)
-    pair, successor = generator.integers(0, 12, 200), generator.integers(0, 8, 200)
-    count, mean, m2 = generator.integers(1, 4, 200), generator.normal(size=200), generator.random(200)
+    pair, successor = generator.integers(0, 12, count), generator.integers(0, 8, count)
     orders = [
         function(pair, successor, 12, 8)
         for function in (
@@ -216,12 +284,13 @@ def test_plain_and_compiled_counting_give_the_same_bits() -> None:
     ]
     assert np.array_equal(orders[0], orders[1])
     assert np.array_equal(orders[0], np.lexsort((successor, pair)))
-    found, wanted = (
-        function(orders[0], pair, successor, count, mean, m2)
-        for function in (mdp_kernels.fold_rows, mdp_kernels.fold_rows.py_func)
+    _, expected_first, expected_entry = np.unique(
+        pair * 8 + successor, return_index=True, return_inverse=True
     )
-    for one, other in zip(found, wanted, strict=True):
-        assert np.array_equal(one, other)
+    for function in (mdp_kernels.entries_of_rows, mdp_kernels.entries_of_rows.py_func):
+        first, entry = function(orders[0], pair, successor)
+        assert np.array_equal(first, expected_first)
+        assert np.array_equal(entry, expected_entry)
 
 
 def test_counting_does_not_change_the_log() -> None:

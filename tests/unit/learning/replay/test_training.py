@@ -1,15 +1,19 @@
 """Training from logs and buffers: sequential, reproducible, honest about evidence, near the truth."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qe_core.errors import LearningError
 from qe_core.learning.empirical_mdp import EmpiricalMdp, solve_empirical_mdp
 from qe_core.learning.experience import Transitions
 from qe_core.learning.q_table import QTable
-from qe_core.learning.replay import training
+from qe_core.learning.replay import training as training_module
 from qe_core.learning.replay.buffer import BufferSettings, ReplayBuffer, SamplingStrategy
-from qe_core.learning.replay.training import train_from_buffer, train_on_log
+from qe_core.learning.replay.training import SequentialTraining, train_from_buffer, train_on_log
 from qe_core.learning.updates import LearningRate
 
 STATES, ACTIONS = 6, 3
@@ -53,6 +57,46 @@ def test_training_in_two_parts_equals_training_at_once() -> None:
     assert np.array_equal(rest.table.target_m2, whole.table.target_m2)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 400), max_size=6), st.booleans())
+def test_a_log_learned_in_batches_gives_the_same_bits_as_at_once(cuts: list[int], is_evidence: bool) -> None:
+    log, start = a_log(), train_on_log(QTable.zeros(STATES, ACTIONS), a_log(50, 9), 0.9, RATE).table
+    whole = train_on_log(start, log, 0.9, RATE, is_evidence=is_evidence)
+    training = SequentialTraining(start, 0.9, RATE, is_evidence=is_evidence)
+    changes = [training.add(log.slice(*pair)) for pair in itertools.pairwise([0, *sorted(cuts), len(log)])]
+    batched = training.trained(np.concatenate(changes))
+    for name in ("q", "visits", "target_mean", "target_m2"):
+        assert getattr(batched.table, name).tobytes() == getattr(whole.table, name).tobytes()
+    assert batched.update_counts.tobytes() == whole.update_counts.tobytes()
+    assert batched.absolute_changes.tobytes() == whole.absolute_changes.tobytes()
+
+
+def test_what_was_trained_does_not_follow_later_batches() -> None:
+    training = SequentialTraining(QTable.zeros(STATES, ACTIONS), 0.9, RATE)
+    trained = training.trained(training.add(a_log()))
+    before = trained.table.q.copy()
+    training.add(a_log(seed=1))
+    assert np.array_equal(trained.table.q, before)
+
+
+def test_a_bad_batch_teaches_nothing() -> None:
+    training = SequentialTraining(QTable.zeros(2, ACTIONS), 0.9, RATE)
+    with pytest.raises(LearningError, match=r"state must lie in 0 … 1"):
+        training.add(a_log())
+    assert not training.trained(np.empty(0)).table.visits.any()
+
+
+def test_pairs_with_more_updates_than_rates_are_kept_learn_by_the_formula(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = train_on_log(QTable.zeros(STATES, ACTIONS), a_log(), 0.9, LearningRate(exponent=0.61))
+    monkeypatch.setattr(training_module, "RATES_KEPT", 3)
+    training_module.kernel_rate.cache_clear()
+    found = train_on_log(QTable.zeros(STATES, ACTIONS), a_log(), 0.9, LearningRate(exponent=0.61))
+    training_module.kernel_rate.cache_clear()
+    assert np.array_equal(found.table.q, expected.table.q)
+
+
 def test_replaying_a_log_adds_updates_but_no_evidence() -> None:
     log = a_log()
     first = train_on_log(QTable.zeros(STATES, ACTIONS), log, 0.9, RATE)
@@ -77,7 +121,7 @@ def test_the_same_seed_gives_the_same_bits_however_draws_are_cut(
 ) -> None:
     results = []
     for at_once in (4096, 3):
-        monkeypatch.setattr(training, "BATCHES_PER_DRAW", at_once)
+        monkeypatch.setattr(training_module, "BATCHES_PER_DRAW", at_once)
         buffer = filled(strategy, a_log())
         trained = train_from_buffer(
             QTable.zeros(STATES, ACTIONS), buffer, 10, np.random.default_rng(7), 0.9, RATE
