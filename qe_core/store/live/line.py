@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from qe_core.store.live.flush import Flush
-from qe_core.store.live.updates import Experience, PackedUpdates, pack_singles
+from qe_core.store.live.packing import pack_singles
+from qe_core.store.live.updates import Experience, PackedUpdates
 from qe_core.store.records import TableHandle
 
 

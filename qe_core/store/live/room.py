@@ -5,6 +5,7 @@ What belongs here: counting and waiting. What does not: what the room is for (`w
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class Room:
@@ -44,7 +45,8 @@ class Room:
             if turn.done() and not turn.cancelled():
                 self.give_back(count)
             else:
-                self._waiting.remove((count, turn))
+                with suppress(ValueError):  # whoever admits others drops a turn that was given up
+                    self._waiting.remove((count, turn))
                 self._admit()
             raise
 

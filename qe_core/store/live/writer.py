@@ -24,10 +24,11 @@ from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store.connection import Connect, backoff_seconds
 from qe_core.store.errors import OutcomeUnknownError, QueueFullError
 from qe_core.store.live.line import Acknowledgement, Entry, Line, Sent
+from qe_core.store.live.packing import check_single, pack_batch
 from qe_core.store.live.room import Room
 from qe_core.store.live.sender import FlushTroubleError, Sender
 from qe_core.store.live.settings import LiveSettings
-from qe_core.store.live.updates import Experience, PackedUpdates, UpdateBatch, check_single, pack_batch
+from qe_core.store.live.updates import Experience, PackedUpdates, UpdateBatch
 from qe_core.store.records import TableHandle
 
 AGENT_SOURCE = "agent"
@@ -198,7 +199,7 @@ class UpdateWriter:
         except TimeoutError:
             raise QueueFullError(
                 f"{self._room.taken} updates wait to be committed, the queue holds {self._room.limit}: "
-                f"this one was not stored. The database is slow or away ({self._problem}); record it again later"
+                f"this one was not stored. The database is slow or away ({self._problem}); record it later"
             ) from None
 
     def _schedule(self, line: Line) -> None:
@@ -268,7 +269,7 @@ class UpdateWriter:
         """Answer the callers of a flush that met a fault nobody expected."""
         if line.sent is not None:
             error = OutcomeUnknownError(
-                f"sending {line.sent.flush.count} updates of {line.handle.name} failed unexpectedly ({fault!r}); "
+                f"sending {line.sent.flush.count} updates of {line.handle.name} met a fault: {fault!r}; "
                 "they are stored once or not at all. Please report this"
             )
             error.__cause__ = fault
