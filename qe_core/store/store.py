@@ -11,7 +11,14 @@ from typing import Self
 from qe_core.store.connection import Database, open_database
 from qe_core.store.experiences import ExperienceLog
 from qe_core.store.imports import ImportLedger
-from qe_core.store.live import DEFAULT_LIVE, Live, LiveSettings, open_live
+from qe_core.store.live import (
+    DEFAULT_LIVE,
+    DEFAULT_READER,
+    Live,
+    LiveSettings,
+    ReaderSettings,
+    open_live,
+)
 from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
 from qe_core.store.stats import StatsStore
@@ -55,13 +62,16 @@ class Store:
             yield cls(database)
 
     @asynccontextmanager
-    async def live(self, settings: LiveSettings = DEFAULT_LIVE) -> AsyncIterator[Live]:
+    async def live(
+        self, settings: LiveSettings = DEFAULT_LIVE, reading: ReaderSettings = DEFAULT_READER
+    ) -> AsyncIterator[Live]:
         """Yield this process's hot path; on the way out what was recorded is committed first.
 
         Args:
-            settings: sizes and deadlines.
+            settings: sizes and deadlines of recording.
+            reading: sizes and deadlines of lookups.
         """
-        async with open_live(self._database, settings) as live:
+        async with open_live(self._database, self.q_tables, settings, reading) as live:
             yield live
 
     @property

@@ -46,6 +46,14 @@ def matching_handle(
     return handle
 
 
+def replaced_contract(current: TableHandle, fingerprint: str) -> FingerprintMismatchError:
+    """Return the refusal of a contract that is not the current table's."""
+    return FingerprintMismatchError(
+        f"the {current.level} table {current.name} was learned under contract {current.fingerprint}, "
+        f"not {fingerprint}; register the new contract with ensure() and train again"
+    )
+
+
 def checked_states(handle: TableHandle, updates: "AffineUpdates") -> IntArray:
     """Return the distinct states of updates, increasing.
 

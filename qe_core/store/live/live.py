@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from qe_core.store.connection import Database
+from qe_core.store.live.reader import Reader
+from qe_core.store.live.reader_settings import ReaderSettings
 from qe_core.store.live.settings import LiveSettings
 from qe_core.store.live.writer import UpdateWriter
+from qe_core.store.q_tables import QTableStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +21,33 @@ class Live:
 
     Attributes:
         writer: records experiences and the updates they cause.
+        reader: looks up what the tables know, this process's own updates included.
+        q_tables: registers tables.
     """
 
     writer: UpdateWriter
+    reader: Reader
+    q_tables: QTableStore
 
 
 @asynccontextmanager
-async def open_live(database: Database, settings: LiveSettings) -> AsyncIterator[Live]:
+async def open_live(
+    database: Database, q_tables: QTableStore, settings: LiveSettings, reading: ReaderSettings
+) -> AsyncIterator[Live]:
     """Yield the hot path; on the way out what was recorded is committed first.
 
     Args:
         database: where the tables are.
-        settings: sizes and deadlines.
+        q_tables: the same store's.
+        settings: sizes and deadlines of recording.
+        reading: sizes and deadlines of lookups.
     """
     writer = UpdateWriter(database.connect_alone, settings)
+    reader = Reader(database.connect_alone, writer, reading)
+    await reader.start()
     writer.start()
     try:
-        yield Live(writer)
+        yield Live(writer, reader, q_tables)
     finally:
         await writer.close()
+        await reader.close()

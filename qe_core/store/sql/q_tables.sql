@@ -40,7 +40,7 @@ WHERE q_table_id = $1 FOR UPDATE;
 -- Refuse from now on all writers that hold an older epoch.
 UPDATE q_tables SET epoch = epoch + 1, updated_at = now()
 WHERE q_table_id = $1 AND is_current
-RETURNING epoch;
+RETURNING epoch, version;
 
 -- name: read_rows
 -- All rows of a table in state order, fixed width.
