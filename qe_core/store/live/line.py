@@ -163,7 +163,6 @@ class Line:
         found = []
         while self.waiting and self.waiting[0].expires_at <= now:
             found.append(self.waiting.popleft())
-        self.forget(found)
         return found
 
     def _take(self, batch_limit: int) -> list[Entry]:

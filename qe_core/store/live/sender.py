@@ -74,8 +74,10 @@ class Sender:
             FlushTroubleError: try again later with the same flush.
         """
         connection = await self.connect()
+        is_applied = False
         try:
             is_repeated = await self._apply(connection, flush)
+            is_applied = True
             states = flush.updates.state
             named = "*" if len(states) > _NAMED_STATES else ",".join(map(str, dict.fromkeys(states.tolist())))
             announced = await connection.fetchrow(
@@ -88,6 +90,9 @@ class Sender:
             self.close()
             raise FlushTroubleError(error, is_ambiguous=True) from error
         except asyncpg.PostgresError as error:
+            if is_applied:
+                # Only the announcement failed: sent anew under another number it would be applied twice.
+                raise FlushTroubleError(error, is_ambiguous=True) from error
             raise self._explained(error, flush) from error
         return Acknowledgement(flush.handle.q_table_id, announced["table_version"], is_repeated)
 
