@@ -1,51 +1,52 @@
 """The log of experiences in PostgreSQL: appending and reading in bulk.
 
-What belongs here: the log as a whole. What does not: the shape of what arrives (`experience_rows`) and what
-is learned from it (`qe_core.learning`).
+What belongs here: the log as a whole. What does not: the shape of what arrives (`experience_rows`) and its
+rules (`experience_rules`), how chunks are packed (`chunks`) and merged (`chunk_order`), what becomes of old
+ones (`retention`), and what is learned from them (`qe_core.learning`).
 
 The canonical order of an agent's log is (occurred_at, source, episode, step), by bytes where it is text. It
 does not depend on when or in how many pieces the experiences arrived, so neither does anything computed in
 this order.
 """
 
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from typing import TypeVar
 
 import asyncpg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from qe_core.errors import StoreError
 from qe_core.learning.experience import Transitions
+from qe_core.store.array_stream import ArrayDecoder
 from qe_core.store.audit import LogAudit, audit_log
-from qe_core.store.binary_copy import Column, Columns, RowFormat
+from qe_core.store.binary_copy import Column, RowFormat
+from qe_core.store.chunk_order import Wanted, canonical_batches
+from qe_core.store.chunks import (
+    CHUNK_COLUMNS,
+    CHUNK_ROWS,
+    NUMBERED_SCHEMA,
+    chunk_streams,
+    columns_decoder,
+    numbered_table,
+)
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ExperienceRejectedError
-from qe_core.store.experience_rows import (
-    RULES,
-    SCHEMA,
-    ExperienceColumns,
-    as_csv,
-    as_experience_table,
-    check_times,
-    from_csv,
-)
+from qe_core.store.experience_rows import ExperienceColumns, as_experience_table
+from qe_core.store.experience_rules import RULES, check_experiences
 from qe_core.store.records import EpisodeReturns, ExperienceCounts
 from qe_core.store.statements import STATEMENTS
-from qe_core.store.table_rows import affected_count
 
+BATCH_ROWS = 1_048_576
+"""Transitions in a batch unless asked otherwise: 29 MB."""
+
+PARTITION_DAYS_AHEAD = 7
 _LARGEST_ID = np.iinfo(np.int64).max
-_INCOMING = "incoming_experiences"
-_TRANSITION_FORMAT = RowFormat(
-    [
-        Column("state", "int8"),
-        Column("action", "int2"),
-        Column("reward", "float8"),
-        Column("next_state", "int8"),
-        Column("terminated", "bool"),
-        Column("truncated", "bool"),
-    ]
-)
+_KEY = ("occurred_at", "episode", "step")
+_KEY_COLUMNS = {"occurred_at": "timestamptz[]", "episode": "text[]", "step": "int4[]"}
 _EPISODE_FORMAT = RowFormat(
     [
         Column("total_reward", "float8"),
@@ -58,6 +59,11 @@ _EPISODE_FORMAT = RowFormat(
         Column("is_finished", "bool"),
     ]
 )
+Result = TypeVar("Result")
+
+
+class MissingPartitionError(StoreError):
+    """The log has no partition for this day; `ExperienceLog.stored` makes it and repeats."""
 
 
 class ExperienceLog:
@@ -69,12 +75,12 @@ class ExperienceLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known_months: set[date] = set()
 
     async def append(self, rows: ExperienceColumns) -> int:
         """Store those rows the log does not have yet, all or none, and return how many that were.
 
-        A row is known by (agent, occurred_at, source, episode, step): appending it again changes nothing.
+        A row is known by (agent, occurred_at, source, episode, step): appending it again changes nothing, as
+        long as retention has not removed it.
 
         Args:
             rows: see `ExperienceColumns`.
@@ -82,14 +88,14 @@ class ExperienceLog:
         Raises:
             ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
         """
-        table = await self.prepare(rows)
+        table = self.prepare(rows)
 
         async def insert() -> int:
             """Append in a transaction of its own."""
             async with self._database.transaction() as connection:
                 return await self.insert(connection, table)
 
-        appended = await self._database.repeated(insert)
+        appended = await self.stored(insert)
         self._database.counter.add(
             experiences_appended=appended, experiences_repeated=table.num_rows - appended
         )
@@ -108,8 +114,31 @@ class ExperienceLog:
                 transaction still open may later add numbers below one already seen.
         """
         upper = _LARGEST_ID if up_to_id is None else up_to_id
-        found = await self._read(_TRANSITION_FORMAT, "read_transitions", agent, fingerprint, after_id, upper)
-        return Transitions(**found)
+        wanted = Wanted(agent, fingerprint, after_id, upper)
+        async with self._database.snapshot() as connection:
+            found = [batch async for batch in canonical_batches(connection, wanted, None)]
+        return found[0] if found else Transitions.empty()
+
+    async def transition_batches(
+        self, agent: str, fingerprint: str, batch_rows: int = BATCH_ROWS
+    ) -> AsyncIterator[Transitions]:
+        """Yield an agent's transitions in canonical order, in batches that fit into little memory.
+
+        ``async for batch in store.experiences.transition_batches(agent, fingerprint)`` gives `Transitions`
+        of exactly ``batch_rows`` rows, the last one of 1 to ``batch_rows``; an empty log gives none. Joined
+        they are what `load_transitions` returns, as of the moment the first was asked for. Each batch is an
+        own copy and 28 bytes a row; reading holds half a million rows besides. A connection is held until
+        the iteration ends (leave it early inside ``contextlib.aclosing``).
+
+        Args:
+            agent: whose.
+            fingerprint: the contract they were recorded under; others are left out.
+            batch_rows: rows of a batch, at least 1.
+        """
+        wanted = Wanted(agent, fingerprint, 0, _LARGEST_ID)
+        async with self._database.snapshot() as connection:
+            async for batch in canonical_batches(connection, wanted, batch_rows):
+                yield batch
 
     async def read_columns(self, agent: str, after_id: int, limit: int) -> pa.Table:
         """Return an agent's next experiences in order of arrival, with all columns and ``experience_id``.
@@ -119,12 +148,22 @@ class ExperienceLog:
             after_id: only experiences numbered above this.
             limit: the most rows to return; fewer come only at the end.
         """
-        received = BytesIO()
-        async with self._database.connection() as connection:
+        first_chunk, skipped = divmod(after_id + 1, CHUNK_ROWS)
+        async with self._database.snapshot() as connection:
+            sizes = await connection.fetch(STATEMENTS["list_arrivals"], agent, first_chunk, limit + 1)
+            filled = np.cumsum([row["experiences"] for row in sizes], dtype=np.int64)
+            if len(sizes) == 0:
+                return NUMBERED_SCHEMA.empty_table()
+            last = min(int(np.searchsorted(filled, limit + skipped)), len(sizes) - 1)
+            decoder = columns_decoder()
             await connection.copy_from_query(
-                STATEMENTS["read_columns"], agent, after_id, limit, output=received, format="csv"
+                STATEMENTS["read_columns"],
+                *(agent, first_chunk, sizes[last]["chunk_id"]),
+                output=decoder.feed,
+                format="binary",
             )
-        return from_csv(received)
+        found = numbered_table(decoder.columns())
+        return found.filter(pc.greater(found["experience_id"], after_id)).slice(0, limit)
 
     async def counts(self) -> list[ExperienceCounts]:
         """Return how much each agent has in the log, by name; agents without anything are not listed."""
@@ -137,30 +176,43 @@ class ExperienceLog:
             agent: whose.
             fingerprint: only experiences under this contract; None for all.
         """
-        found = await self._read(_EPISODE_FORMAT, "read_episodes", agent, fingerprint)
+        decoder = _EPISODE_FORMAT.decoder()
+        async with self._database.connection() as connection:
+            await connection.copy_from_query(
+                STATEMENTS["read_episodes"], agent, fingerprint, output=decoder.feed, format="binary"
+            )
+        found = decoder.columns()
         return EpisodeReturns(**{**found, "success": found["success"].astype(np.int8)})
 
     async def audit(self) -> list[LogAudit]:
         """Return figures of the whole log that show faults, one entry for each agent and contract."""
         return await audit_log(self._database)
 
-    async def prepare(self, rows: ExperienceColumns) -> pa.Table:
-        """Return rows ready to insert, with the partitions they need.
-
-        Partitions are made in transactions of their own, before the one that inserts: a partition too many
-        does no harm, a lock held too long would.
+    def prepare(self, rows: ExperienceColumns) -> pa.Table:
+        """Return rows ready to insert.
 
         Raises:
-            ExperienceRejectedError: columns do not fit or a time is absurd.
+            ExperienceRejectedError: columns do not fit or a row breaks a rule of the log.
         """
         table = as_experience_table(rows)
-        if table.num_rows == 0:
-            return table
-        for month in check_times(table, datetime.now(UTC)):
-            if month not in self._known_months:
-                await self._database.fetch("ensure_partition", month)
-                self._known_months.add(month)
+        if table.num_rows:
+            check_experiences(table, datetime.now(UTC))
         return table
+
+    async def stored(self, operation: Callable[[], Awaitable[Result]]) -> Result:
+        """Return what ``operation`` returns, repeated where a deadlock or a missing partition broke it off.
+
+        Partitions are made ahead (`retention`) and here, in a transaction of its own: a partition too many
+        does no harm, a lock held too long would.
+
+        Args:
+            operation: one whole transaction that calls `insert`.
+        """
+        try:
+            return await self._database.repeated(operation)
+        except MissingPartitionError:
+            await self._database.fetch("make_partitions", PARTITION_DAYS_AHEAD)
+            return await self._database.repeated(operation)
 
     async def insert(self, connection: Connection, table: pa.Table) -> int:
         """Append rows inside the caller's transaction and return how many the log did not have yet.
@@ -171,32 +223,84 @@ class ExperienceLog:
 
         Raises:
             ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
+            MissingPartitionError: see `stored`, which calls this.
         """
-        if table.num_rows == 0:
-            return 0
+        appended = 0
         try:
-            await connection.execute(STATEMENTS["create_incoming_experiences"])
-            await connection.copy_to_table(
-                _INCOMING, source=as_csv(table), columns=SCHEMA.names, format="csv"
-            )
-            return affected_count(await connection.execute(STATEMENTS["insert_new_experiences"]))
+            for agent, source, rows in _by_log(table):
+                await connection.execute(STATEMENTS["lock_log"], agent, source)
+                new = await _without_known(connection, agent, source, _in_order(rows))
+                for fingerprint in pc.unique(new["fingerprint"]):
+                    part = new.filter(pc.equal(new["fingerprint"], fingerprint))
+                    for stream in chunk_streams(part):
+                        await connection.copy_to_table(
+                            "experience_chunks",
+                            source=BytesIO(stream),
+                            columns=CHUNK_COLUMNS,
+                            format="binary",
+                        )
+                appended += new.num_rows
         except asyncpg.CheckViolationError as error:
-            # Without a constraint's name it is a missing partition: dropped since this log made sure of it.
-            self._known_months.clear()
-            rule = RULES.get(error.constraint_name, "its month must have a partition; append it again")
+            if error.constraint_name is None:
+                raise MissingPartitionError(
+                    "the log has no partition for today and none could be made; see qe_core.store.retention"
+                ) from error
             raise ExperienceRejectedError(
-                f"an experience breaks a rule of the log: {rule}. None of its batch was stored. "
-                f"{error.detail}"
+                f"an experience breaks a rule of the log: "
+                f"{RULES.get(error.constraint_name, error.constraint_name)}. None of its batch was stored"
             ) from error
-        except asyncpg.DataError as error:
-            raise ExperienceRejectedError(
-                f"PostgreSQL cannot hold an experience: {error}. None of its batch was stored"
-            ) from error
+        return appended
 
-    async def _read(self, row_format: RowFormat, statement: str, *parameters: Any) -> Columns:
-        decoder = row_format.decoder()
-        async with self._database.connection() as connection:
-            await connection.copy_from_query(
-                STATEMENTS[statement], *parameters, output=decoder.feed, format="binary"
-            )
-        return decoder.columns()
+
+def _by_log(table: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
+    """Yield rows by agent and source, sorted so that concurrent writers lock in one order."""
+    for agent in sorted(pc.unique(table["agent"]).to_pylist()):
+        rows = table.filter(pc.equal(table["agent"], agent))
+        for source in sorted(pc.unique(rows["source"]).to_pylist()):
+            yield agent, source, rows.filter(pc.equal(rows["source"], source))
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """Return rows of one agent and source in canonical order, each once."""
+    times = rows["occurred_at"].cast(pa.int64()).to_numpy()
+    if (np.diff(times) > 0).all():
+        return rows
+    rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in _KEY])).combine_chunks()
+    is_repeated = np.ones(rows.num_rows - 1, dtype=np.bool_)
+    for name in _KEY:
+        is_repeated &= np.asarray(pc.equal(rows[name][1:], rows[name][:-1]))
+    return rows.filter(pa.array(np.concatenate([[True], ~is_repeated])))
+
+
+async def _without_known(connection: Connection, agent: str, source: str, rows: pa.Table) -> pa.Table:
+    """Return the rows the log does not have, by the keys of chunks whose times overlap theirs."""
+    first, last = rows["occurred_at"][0].as_py(), rows["occurred_at"][-1].as_py()
+    overlapping = await connection.fetchval(STATEMENTS["first_overlapping_time"], agent, source, first, last)
+    if overlapping is None:
+        return rows
+    decoder = ArrayDecoder({"occurred_at": "timestamptz[]"})
+    await connection.copy_from_query(
+        STATEMENTS["read_overlapping_times"],
+        *(agent, source, first, last),
+        output=decoder.feed,
+        format="binary",
+    )
+    times = rows["occurred_at"].cast(pa.int64()).to_numpy()
+    met = np.flatnonzero(np.isin(times, decoder.columns()["occurred_at"]))
+    if len(met) == 0:
+        return rows
+    first, last = rows["occurred_at"][int(met[0])].as_py(), rows["occurred_at"][int(met[-1])].as_py()
+    decoder = ArrayDecoder(_KEY_COLUMNS)
+    await connection.copy_from_query(
+        STATEMENTS["read_overlapping_keys"],
+        *(agent, source, first, last),
+        output=decoder.feed,
+        format="binary",
+    )
+    known = pa.table(decoder.columns())
+    asked = pa.table({"occurred_at": times, "episode": rows["episode"], "step": rows["step"]})
+    asked = asked.append_column("row", pa.array(np.arange(len(times)))).take(pa.array(met))
+    repeated = asked.join(known, list(_KEY), join_type="left semi")["row"].to_numpy()
+    is_new = np.ones(len(times), dtype=np.bool_)
+    is_new[repeated] = False
+    return rows.filter(pa.array(is_new))

@@ -53,7 +53,7 @@ class ImportLedger:
             ExperienceRejectedError: a row breaks a rule of the log; nothing of the chunk was stored.
             StoreError: the import is not running or has come this far already; nothing was stored.
         """
-        table = await self._experiences.prepare(rows)
+        table = self._experiences.prepare(rows)
 
         async def append() -> int:
             """Append and move the record in one transaction."""
@@ -69,7 +69,7 @@ class ImportLedger:
                     )
                 return rows_new
 
-        return await self._database.repeated(append)
+        return await self._experiences.stored(append)
 
     async def finish(self, import_id: int, is_successful: bool) -> ImportRecord:
         """Close an import as done or failed and return its record.

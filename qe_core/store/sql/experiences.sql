@@ -1,74 +1,92 @@
--- name: ensure_partition
--- Make sure the log has a partition for a month; true if it was made.
-SELECT ensure_experience_partition($1::date);
+-- name: make_partitions
+-- Make sure the log has partitions for today and some days to come, by the server's clock; how many are new.
+SELECT sum(ensure_chunk_partition((now() AT TIME ZONE 'UTC')::date + days)::int) AS made
+FROM generate_series(0, $1::int) AS days;
 
--- name: create_incoming_experiences
--- A place in this session for experiences on their way into the log.
-CREATE TEMPORARY TABLE IF NOT EXISTS incoming_experiences (
-    occurred_at timestamptz NOT NULL,
-    agent text COLLATE "C" NOT NULL,
-    episode text COLLATE "C" NOT NULL,
-    step int NOT NULL,
-    state bigint NOT NULL,
-    action smallint NOT NULL,
-    reward float8 NOT NULL,
-    next_state bigint NOT NULL,
-    terminated bool NOT NULL,
-    truncated bool NOT NULL,
-    propensity float8 NOT NULL,
-    exploration_rate float8,
-    success bool,
-    policy_version bigint,
-    fingerprint text COLLATE "C" NOT NULL,
-    source text COLLATE "C" NOT NULL
-) ON COMMIT DELETE ROWS;
+-- name: lock_log
+-- Wait until no other transaction appends to an agent's log from this source.
+SELECT pg_advisory_xact_lock(hashtextextended($1::text || '/' || $2::text, 3));
 
--- name: insert_new_experiences
--- Append the incoming experiences the log does not have yet, in the order of its index.
-INSERT INTO learning_experiences (
-    occurred_at, agent, episode, step, state, action, reward, next_state, terminated, truncated,
-    propensity, exploration_rate, success, policy_version, fingerprint, source
-)
+-- name: first_overlapping_time
+-- First of the times in chunks that reach into a span; null where no chunk of an agent and source does.
+SELECT min(first_at)
+FROM experience_chunks
+WHERE agent = $1 AND source = $2 AND last_at >= $3 AND first_at <= $4;
+
+-- name: read_overlapping_times
+-- The times in the chunks whose times reach into a span, those folded but still there included.
+SELECT occurred_at
+FROM experience_chunks
+WHERE agent = $1 AND source = $2 AND last_at >= $3 AND first_at <= $4;
+
+-- name: read_overlapping_keys
+-- What experiences are known by, in the chunks whose times reach into a span.
 SELECT
     occurred_at,
-    agent,
     episode,
-    step,
-    state,
-    action,
-    reward,
-    next_state,
-    terminated,
-    truncated,
-    propensity,
-    exploration_rate,
-    success,
-    policy_version,
-    fingerprint,
-    source
-FROM incoming_experiences
-ORDER BY agent, occurred_at, source, episode, step
-ON CONFLICT (agent, occurred_at, source, episode, step) DO NOTHING;
+    step
+FROM experience_chunks
+WHERE agent = $1 AND source = $2 AND last_at >= $3 AND first_at <= $4;
+
+-- name: list_chunks
+-- Number, size and first time of an agent's chunks under one contract, by first time, fixed width.
+SELECT
+    chunk_id,
+    experiences,
+    first_at
+FROM experience_chunks
+WHERE agent = $1 AND fingerprint = $2 AND NOT is_folded AND chunk_id BETWEEN $3 AND $4
+ORDER BY first_at, chunk_id;
 
 -- name: read_transitions
--- An agent's transitions under one contract in canonical order, fixed width.
+-- An agent's transitions under one contract in the chunks that begin within a span.
 SELECT
+    chunk_id,
+    experiences,
+    occurred_at,
     state,
     action,
     reward,
     next_state,
     terminated,
     truncated
-FROM learning_experiences
-WHERE agent = $1 AND fingerprint = $2 AND experience_id > $3 AND experience_id <= $4
-ORDER BY occurred_at, source, episode, step;
+FROM experience_chunks
+WHERE
+    agent = $1 AND fingerprint = $2 AND first_at BETWEEN $3 AND $4
+    AND NOT is_folded AND chunk_id BETWEEN $5 AND $6
+ORDER BY first_at, chunk_id;
+
+-- name: read_keys
+-- What orders experiences of equal times, for some of an agent's chunks.
+SELECT
+    chunk_id,
+    source,
+    experiences,
+    episode,
+    step
+FROM experience_chunks
+WHERE agent = $1 AND chunk_id = any($2::bigint[])
+ORDER BY chunk_id;
+
+-- name: list_arrivals
+-- Number and size of an agent's next chunks in order of arrival.
+SELECT
+    chunk_id,
+    experiences
+FROM experience_chunks
+WHERE agent = $1 AND chunk_id >= $2 AND NOT is_folded
+ORDER BY chunk_id
+LIMIT $3;
 
 -- name: read_columns
--- An agent's next experiences in order of arrival, all columns; times in microseconds of the Unix epoch.
+-- All columns of an agent's chunks in order of arrival.
 SELECT
-    experience_id,
-    (extract(EPOCH FROM occurred_at) * 1000000)::bigint AS occurred_at,
+    chunk_id,
+    experiences,
     agent,
+    fingerprint,
+    source,
+    occurred_at,
     episode,
     step,
     state,
@@ -80,31 +98,21 @@ SELECT
     propensity,
     exploration_rate,
     success,
-    policy_version,
-    fingerprint,
-    source
-FROM learning_experiences
-WHERE agent = $1 AND experience_id > $2
-ORDER BY experience_id
-LIMIT $3;
+    policy_version
+FROM experience_chunks
+WHERE agent = $1 AND chunk_id BETWEEN $2 AND $3 AND NOT is_folded
+ORDER BY chunk_id;
 
 -- name: count_experiences
 -- How much each agent has in the log.
 SELECT
     agent,
-    sum(steps)::bigint AS experiences,
-    count(*) AS episodes,
-    max(last_id) AS last_experience_id,
+    sum(experiences)::bigint AS experiences,
+    sum(episodes_begun)::bigint AS episodes,
+    max(chunk_id * 65536 + experiences - 1) AS last_experience_id,
     max(last_at) AS last_occurred_at
-FROM (
-    SELECT
-        agent,
-        count(*) AS steps,
-        max(experience_id) AS last_id,
-        max(occurred_at) AS last_at
-    FROM learning_experiences
-    GROUP BY agent, source, episode
-) AS episodes
+FROM experience_chunks
+WHERE NOT is_folded
 GROUP BY agent
 ORDER BY agent;
 
@@ -113,13 +121,34 @@ ORDER BY agent;
 SELECT
     sum(reward ORDER BY step) AS total_reward,
     count(*) AS steps,
-    coalesce(max(success::int), -1)::smallint AS success,
-    coalesce((array_agg(exploration_rate ORDER BY step DESC))[1], 'NaN') AS exploration_rate,
+    max(success)::smallint AS success,
+    (array_agg(exploration_rate ORDER BY step DESC))[1] AS exploration_rate,
     sum(reward * reward ORDER BY step) AS reward_sum_squares,
     min(experience_id) AS first_experience_id,
     max(experience_id) AS last_experience_id,
     bool_or(terminated OR truncated) AS is_finished
-FROM learning_experiences
-WHERE agent = $1 AND ($2::text IS NULL OR fingerprint = $2::text)
+FROM (
+    SELECT
+        chunks.source,
+        single.occurred_at,
+        single.episode,
+        single.step,
+        single.reward,
+        single.terminated,
+        single.truncated,
+        single.exploration_rate,
+        single.success,
+        chunks.chunk_id * 65536 + single.position - 1 AS experience_id
+    FROM experience_chunks AS chunks
+    CROSS JOIN
+        LATERAL unnest(
+            chunks.occurred_at, chunks.episode, chunks.step, chunks.reward, chunks.terminated,
+            chunks.truncated, chunks.exploration_rate, chunks.success
+        ) WITH ORDINALITY AS single (
+            occurred_at, episode, step, reward, terminated, truncated, exploration_rate, success, position
+        )
+    WHERE
+        chunks.agent = $1 AND ($2::text IS null OR chunks.fingerprint = $2::text) AND NOT chunks.is_folded
+) AS steps
 GROUP BY source, episode
 ORDER BY max(occurred_at), source, episode;

@@ -73,17 +73,11 @@ INSERT INTO learning_stats (
 WITH logged AS (
     SELECT
         agent,
-        sum(steps)::bigint AS experiences,
-        count(*) AS episodes,
+        sum(experiences)::bigint AS experiences,
+        sum(episodes_begun)::bigint AS episodes,
         max(last_at) AS last_at
-    FROM (
-        SELECT
-            agent,
-            count(*) AS steps,
-            max(occurred_at) AS last_at
-        FROM learning_experiences
-        GROUP BY agent, source, episode
-    ) AS by_episode
+    FROM experience_chunks
+    WHERE NOT is_folded
     GROUP BY agent
 ),
 

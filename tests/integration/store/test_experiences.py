@@ -1,7 +1,7 @@
 """Appending to and reading the log of experiences in a real PostgreSQL."""
 
 import tracemalloc
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store import ExperienceRejectedError, Store
+from qe_core.store.chunks import CHUNK_ROWS
+from qe_core.store.statements import STATEMENTS
 from tests.conftest import execute
 from tests.integration.store.rows import FINGERPRINT, START, experiences
+from tests.recording import as_batch, record
 
 MILLION = 1_000_000
+UPDATES = AffineUpdates.from_targets([1], [0], [3.0], [0.5])
 
 
 async def test_what_is_appended_reads_back_bit_for_bit(store: Store) -> None:
@@ -81,30 +86,65 @@ async def test_reading_between_two_numbers_leaves_the_rest_out(store: Store) -> 
     assert len(found) == 3
 
 
-async def test_experiences_of_many_months_go_to_partitions_of_their_own(
+def partitions_in_use(url: str) -> list[str]:
+    """Return the partitions that hold anything."""
+    with psycopg2.connect(url) as session, session.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT tableoid::regclass::text FROM experience_chunks ORDER BY 1")
+        names = [name for (name,) in cursor.fetchall()]
+    session.close()
+    return names
+
+
+async def test_a_partition_holds_what_arrived_on_one_day_whenever_it_happened(
     store: Store, database_url: str
 ) -> None:
     months = [datetime(2025, month, 28, 23, 59, 59, tzinfo=UTC) for month in range(1, 13)]
+    days = {f"experience_chunks_{datetime.now(UTC):%Y_%m_%d}"}
     await store.experiences.append(experiences(12, occurred_at=months))
-    with psycopg2.connect(database_url) as session, session.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT tableoid::regclass::text FROM learning_experiences ORDER BY 1")
-        names = [name for (name,) in cursor.fetchall()]
-    session.close()
-    assert names == [f"learning_experiences_2025_{month:02d}" for month in range(1, 13)]
+    days.add(f"experience_chunks_{datetime.now(UTC):%Y_%m_%d}")
+    [name] = partitions_in_use(database_url)
+    assert name in days
 
 
-async def test_a_partition_dropped_behind_our_back_is_made_again(store: Store, database_url: str) -> None:
+async def test_a_partition_dropped_behind_our_back_is_made_again_at_once(
+    store: Store, database_url: str
+) -> None:
     await store.experiences.append(experiences(5))
-    execute(database_url, "DROP TABLE learning_experiences_2026_03")
-    with pytest.raises(ExperienceRejectedError, match="its month must have a partition; append it again"):
-        await store.experiences.append(experiences(5))
+    for day in (0, 1):
+        execute(
+            database_url,
+            "DROP TABLE {}",
+            f"experience_chunks_{datetime.now(UTC) + timedelta(days=day):%Y_%m_%d}",
+        )
     assert await store.experiences.append(experiences(5)) == 5
+    handle = await store.q_tables.ensure("individual", "tester", FINGERPRINT, 7, ["a", "b", "c"])
+    execute(database_url, "DROP TABLE {}", partitions_in_use(database_url)[0])
+    assert (await record(store, handle, as_batch(experiences(5)))).version == 1
 
 
-async def test_months_begin_and_end_at_midnight_utc_whatever_the_zone_of_the_time(store: Store) -> None:
-    west = datetime(2025, 4, 30, 20, 0, tzinfo=UTC).astimezone()
+async def test_more_rows_than_a_chunk_holds_become_chunks_in_canonical_order(
+    store: Store, database_url: str
+) -> None:
+    order = np.random.default_rng(3).permutation(CHUNK_ROWS + 10)
+    times = np.datetime64("2026-03-01T00:00:00", "us") + order * np.timedelta64(1, "s")
+    rows = experiences(CHUNK_ROWS + 10, occurred_at=times)
+    assert await store.experiences.append(rows) == CHUNK_ROWS + 10
+    with psycopg2.connect(database_url) as session, session.cursor() as cursor:
+        cursor.execute(
+            "SELECT experiences, first_at = occurred_at[1] AND last_at = occurred_at[experiences]"
+            " FROM experience_chunks ORDER BY first_at"
+        )
+        assert cursor.fetchall() == [(CHUNK_ROWS, True), (10, True)]
+    session.close()
+    found = await store.experiences.load_transitions("tester", FINGERPRINT)
+    np.testing.assert_array_equal(found.reward, rows["reward"][np.argsort(order)])
+
+
+async def test_the_same_moment_in_any_zone_is_one_experience(store: Store) -> None:
+    west = datetime(2025, 4, 30, 20, 0, tzinfo=timezone(timedelta(hours=-7)))
     edges = [west, datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 4, 30, 23, 59, 59, 999999, tzinfo=UTC)]
     assert await store.experiences.append(experiences(3, occurred_at=edges)) == 3
+    assert await store.experiences.append(experiences(1, occurred_at=[west.astimezone(UTC)])) == 0
 
 
 async def test_columns_may_be_single_values_arrow_or_numpy(store: Store) -> None:
@@ -210,6 +250,7 @@ BAD_EXPERIENCES: list[tuple[dict[str, Any], str]] = [
     ({"success": True, "terminated": False}, "last step"),
     ({"episode": ["one\x00two", "three"]}, "PostgreSQL cannot hold"),
     ({"episode": ["one"]}, "arrays of one length"),
+    ({"policy_version": -1}, "a version's number"),
     ({"rewards": [1.0, 2.0]}, "no column 'rewards'; did you mean reward"),
 ]
 
@@ -228,22 +269,27 @@ async def test_single_values_alone_do_not_say_how_many_rows_there_are(store: Sto
         await store.experiences.append({"agent": "tester"})
 
 
-async def test_the_canonical_order_comes_from_the_index_and_needs_no_sort(
+async def test_chunks_come_in_the_order_of_their_times_from_the_index(
     store: Store, database_url: str
 ) -> None:
-    await store.experiences.append(experiences(5_000))
+    for day in range(20):
+        await store.experiences.append(experiences(50, source=f"import:{day}"))
     with psycopg2.connect(database_url) as session, session.cursor() as cursor:
-        cursor.execute("ANALYZE learning_experiences")
-        cursor.execute("SET enable_seqscan = off")
-        cursor.execute(
-            "EXPLAIN SELECT state FROM learning_experiences WHERE agent = 'tester' AND fingerprint = "
-            "'contract-1'"
-            " ORDER BY occurred_at, source, episode, step"
-        )
-        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("ANALYZE experience_chunks")
+        cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plans = []
+        for name, arguments in (
+            ("list_chunks", ["tester", FINGERPRINT, 0, 2**40]),
+            ("read_transitions", ["tester", FINGERPRINT, START, START + timedelta(days=9), 0, 2**40]),
+        ):
+            kinds = ["text", "text", *(["timestamptz"] * (len(arguments) - 4)), "bigint", "bigint"]
+            cursor.execute(f"PREPARE {name} ({', '.join(kinds)}) AS {STATEMENTS[name]}")
+            cursor.execute(f"EXPLAIN EXECUTE {name} ({', '.join(['%s'] * len(arguments))})", arguments)
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
     session.close()
-    assert "Index Scan" in plan
-    assert "Sort" not in plan
+    for plan in plans:
+        assert "Index Scan" in plan
+        assert "Sort" not in plan.replace("Sort Key", "")
 
 
 async def test_a_million_experiences_are_stored_and_read_without_becoming_objects(store: Store) -> None:

@@ -31,6 +31,7 @@ CREATE TABLE experience_chunks (
     exploration_rate float8[] NOT NULL,
     success smallint[] NOT NULL,
     policy_version bigint[] NOT NULL,
+    episodes_begun int NOT NULL GENERATED ALWAYS AS (cardinality(array_positions(step, 0))) STORED,
     CONSTRAINT experience_chunk_fits_its_numbers CHECK (experiences BETWEEN 1 AND 65536),
     CONSTRAINT experience_columns_are_aligned CHECK (
         cardinality(occurred_at) = experiences AND cardinality(episode) = experiences
@@ -56,11 +57,11 @@ CREATE TABLE experience_chunks (
     CONSTRAINT experience_success_is_known_or_not CHECK (-1 <= all(success) AND 1 >= all(success))
 ) PARTITION BY RANGE (arrived_at);
 
-CREATE INDEX experience_chunks_canonical ON experience_chunks (agent, fingerprint, first_at);
+CREATE INDEX experience_chunks_canonical ON experience_chunks (agent, fingerprint, first_at, chunk_id);
 CREATE INDEX experience_chunks_span ON experience_chunks (agent, source, last_at);
 CREATE INDEX experience_chunks_arrival ON experience_chunks (agent, chunk_id);
 
-COMMENT ON TABLE experience_chunks IS 'The append-only log: experiences that arrived together, a day a partition.';
+COMMENT ON TABLE experience_chunks IS 'The log: experiences that arrived together, a day a partition.';
 COMMENT ON COLUMN experience_chunks.chunk_id IS 'Number in order of arrival, not canonical.';
 COMMENT ON COLUMN experience_chunks.arrived_at IS 'When it was stored, by the server''s clock.';
 COMMENT ON COLUMN experience_chunks.agent IS 'Whose experiences these are.';
@@ -82,9 +83,10 @@ COMMENT ON COLUMN experience_chunks.next_state IS 'Encoded states that followed.
 COMMENT ON COLUMN experience_chunks.terminated IS 'The episode ended by its rules: no value follows.';
 COMMENT ON COLUMN experience_chunks.truncated IS 'The episode was cut off: a value follows.';
 COMMENT ON COLUMN experience_chunks.propensity IS 'Probabilities with which the actions were taken.';
-COMMENT ON COLUMN experience_chunks.exploration_rate IS 'Exploration rate at the decision, NaN where unknown.';
+COMMENT ON COLUMN experience_chunks.exploration_rate IS 'Exploration rate then, NaN where unknown.';
 COMMENT ON COLUMN experience_chunks.success IS '1 or 0 on an episode''s last step where known, else -1.';
 COMMENT ON COLUMN experience_chunks.policy_version IS 'The policy version followed, -1 where there was none.';
+COMMENT ON COLUMN experience_chunks.episodes_begun IS 'Episodes whose step 0 is here.';
 
 CREATE FUNCTION ensure_chunk_partition(day date) RETURNS bool
 LANGUAGE plpgsql AS $$
@@ -103,7 +105,7 @@ BEGIN
     -- Attaching an empty table does not block readers and writers of the log; CREATE ... PARTITION OF would.
     -- Numbers do not shrink enough to be worth the time it takes; a few dozen experiences stay in their row.
     EXECUTE format(
-        'CREATE TABLE %I (LIKE experience_chunks INCLUDING CONSTRAINTS INCLUDING STORAGE) '
+        'CREATE TABLE %I (LIKE experience_chunks INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING GENERATED) '
         'WITH (toast_tuple_target = 8160)',
         partition_name
     );
@@ -143,22 +145,22 @@ SELECT
     agent,
     fingerprint,
     source,
-    count(*),
-    min(occurred_at),
-    max(occurred_at),
-    array_agg(occurred_at ORDER BY occurred_at, episode, step),
-    array_agg(episode ORDER BY occurred_at, episode, step),
-    array_agg(step ORDER BY occurred_at, episode, step),
-    array_agg(state ORDER BY occurred_at, episode, step),
-    array_agg(action ORDER BY occurred_at, episode, step),
-    array_agg(reward ORDER BY occurred_at, episode, step),
-    array_agg(next_state ORDER BY occurred_at, episode, step),
-    array_agg(terminated ORDER BY occurred_at, episode, step),
-    array_agg(truncated ORDER BY occurred_at, episode, step),
-    array_agg(propensity ORDER BY occurred_at, episode, step),
-    array_agg(coalesce(exploration_rate, 'NaN') ORDER BY occurred_at, episode, step),
-    array_agg(coalesce(success::int, -1)::smallint ORDER BY occurred_at, episode, step),
-    array_agg(coalesce(policy_version, -1) ORDER BY occurred_at, episode, step)
+    count(*) AS experiences,
+    min(occurred_at) AS first_at,
+    max(occurred_at) AS last_at,
+    array_agg(occurred_at ORDER BY occurred_at, episode, step) AS occurred_at,
+    array_agg(episode ORDER BY occurred_at, episode, step) AS episode,
+    array_agg(step ORDER BY occurred_at, episode, step) AS step,
+    array_agg(state ORDER BY occurred_at, episode, step) AS state,
+    array_agg(action ORDER BY occurred_at, episode, step) AS action,
+    array_agg(reward ORDER BY occurred_at, episode, step) AS reward,
+    array_agg(next_state ORDER BY occurred_at, episode, step) AS next_state,
+    array_agg(terminated ORDER BY occurred_at, episode, step) AS terminated,
+    array_agg(truncated ORDER BY occurred_at, episode, step) AS truncated,
+    array_agg(propensity ORDER BY occurred_at, episode, step) AS propensity,
+    array_agg(coalesce(exploration_rate, 'NaN') ORDER BY occurred_at, episode, step) AS exploration_rate,
+    array_agg(coalesce(success::int, -1)::smallint ORDER BY occurred_at, episode, step) AS success,
+    array_agg(coalesce(policy_version, -1) ORDER BY occurred_at, episode, step) AS policy_version
 FROM (
     SELECT
         *,
@@ -206,7 +208,7 @@ CROSS JOIN
     )
 WHERE NOT chunks.is_folded;
 
-COMMENT ON VIEW learning_experiences IS 'The log spelled long: one row per transition not yet folded into summaries.';
+COMMENT ON VIEW learning_experiences IS 'The log spelled long: one row per transition not folded.';
 COMMENT ON COLUMN learning_experiences.experience_id IS 'Number in order of arrival, not canonical.';
 COMMENT ON COLUMN learning_experiences.occurred_at IS 'When the step was taken.';
 COMMENT ON COLUMN learning_experiences.agent IS 'Whose experience it is.';
@@ -246,7 +248,7 @@ CREATE TABLE transition_summaries (
     CONSTRAINT summaries_deviations_are_finite CHECK (reward_m2 >= 0 AND reward_m2 < 'Infinity')
 );
 
-COMMENT ON TABLE transition_summaries IS 'Transitions whose experiences retention removed, counted once each.';
+COMMENT ON TABLE transition_summaries IS 'Transitions retention removed, counted once each.';
 COMMENT ON COLUMN transition_summaries.agent IS 'Whose experiences they were.';
 COMMENT ON COLUMN transition_summaries.fingerprint IS 'The contract they were recorded under.';
 COMMENT ON COLUMN transition_summaries.state IS 'Encoded state.';
@@ -255,14 +257,14 @@ COMMENT ON COLUMN transition_summaries.next_state IS 'Encoded state that followe
 COMMENT ON COLUMN transition_summaries.terminated IS 'Whether the episode ended by its rules there.';
 COMMENT ON COLUMN transition_summaries.count IS 'Transitions counted.';
 COMMENT ON COLUMN transition_summaries.reward_mean IS 'Mean of their rewards, points.';
-COMMENT ON COLUMN transition_summaries.reward_m2 IS 'Squared deviations of their rewards, summed, points squared.';
+COMMENT ON COLUMN transition_summaries.reward_m2 IS 'Squared deviations of their rewards, summed.';
 COMMENT ON COLUMN transition_summaries.updated_at IS 'When something was last added.';
 
 -- ---------------------------------------------------------------------------------------------------------
 -- The path that learns: a row copied into flush_inbox is a flush.
 
 ALTER TABLE q_values ADD COLUMN scale float8[];
-COMMENT ON COLUMN q_values.scale IS 'Scratch: carries the factors of a flush to the row it meets. Never read.';
+COMMENT ON COLUMN q_values.scale IS 'Scratch: the factors of a flush on their way to a row.';
 
 CREATE TABLE flushes (
     flush_id uuid PRIMARY KEY,
@@ -271,7 +273,7 @@ CREATE TABLE flushes (
     committed_at timestamptz NOT NULL DEFAULT now()
 );
 
-COMMENT ON TABLE flushes IS 'Flushes that committed, so that one whose acknowledgement was lost is not repeated.';
+COMMENT ON TABLE flushes IS 'Flushes that committed, so that none is ever repeated.';
 COMMENT ON COLUMN flushes.flush_id IS 'Chosen by the writer.';
 COMMENT ON COLUMN flushes.q_table_id IS 'The table it updated.';
 COMMENT ON COLUMN flushes.table_version IS 'The version it raised that table to.';
@@ -317,12 +319,30 @@ COMMENT ON COLUMN flush_inbox.q_table_id IS 'The table to update.';
 COMMENT ON COLUMN flush_inbox.epoch IS 'Fencing epoch the writer holds.';
 COMMENT ON COLUMN flush_inbox.action_count IS 'Columns A of the table.';
 COMMENT ON COLUMN flush_inbox.updated_state IS 'K states to update, increasing.';
-COMMENT ON COLUMN flush_inbox.scale IS 'A of q -> A q + B for every action of these states, K x A, 1 where not updated.';
+COMMENT ON COLUMN flush_inbox.scale IS 'A of q -> A q + B for all their actions, K x A, 1 where not updated.';
 COMMENT ON COLUMN flush_inbox.q_offset IS 'B of q -> A q + B, K x A, 0 where not updated.';
 COMMENT ON COLUMN flush_inbox.visits IS 'Updates composed, K x A, 0 where not updated.';
 COMMENT ON COLUMN flush_inbox.target_mean IS 'Mean of their targets, K x A, points.';
 COMMENT ON COLUMN flush_inbox.target_m2 IS 'Squared deviations of their targets, K x A, points squared.';
-COMMENT ON COLUMN flush_inbox.experiences IS 'Experiences that come with it; the rest as in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.experiences IS 'Experiences that come with it, 0 for none.';
+COMMENT ON COLUMN flush_inbox.agent IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.fingerprint IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.source IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.first_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.last_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.occurred_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.episode IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.step IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.state IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.action IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.reward IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.next_state IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.terminated IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.truncated IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.propensity IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.exploration_rate IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.success IS 'As in experience_chunks.';
+COMMENT ON COLUMN flush_inbox.policy_version IS 'As in experience_chunks.';
 
 CREATE FUNCTION take_flush() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -421,7 +441,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION take_flush() IS 'Append the experiences of a flush and merge its updates, in one transaction.';
+COMMENT ON FUNCTION take_flush() IS 'Append the experiences of a flush and merge its updates at once.';
 
 CREATE TRIGGER take_flush BEFORE INSERT ON flush_inbox
 FOR EACH ROW EXECUTE FUNCTION take_flush();
