@@ -1,7 +1,7 @@
 """Q-tables in PostgreSQL: registering, reading and writing them.
 
-What belongs here: whole tables and the first form of the path that learns. What does not: what values mean
-(`qe_core.learning`), how rows are laid out on the wire (`table_rows`), the log (`experiences`).
+What belongs here: whole tables. What does not: what values mean (`qe_core.learning`), how rows are laid out
+on the wire (`table_rows`), single updates (`live`).
 
 Every transaction that changes a table's rows first locks its line in ``q_tables``. Writers of one table
 therefore queue and cannot deadlock, writers of different tables do not meet, readers never wait.
@@ -9,18 +9,14 @@ therefore queue and cannot deadlock, writers of different tables do not meet, re
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 import numpy as np
-import pyarrow as pa
 
-from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
+from qe_core.errors import StoreError, VersionConflictError
 from qe_core.learning.q_table import QTable
 from qe_core.store.connection import Connection, Database
-from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
-from qe_core.store.experience_rows import ExperienceColumns
-from qe_core.store.experiences import ExperienceLog
+from qe_core.store.errors import StaleEpochError
 from qe_core.store.records import (
     FloatArray,
     HierarchicalRows,
@@ -35,12 +31,13 @@ from qe_core.store.records import (
     TableSummary,
 )
 from qe_core.store.statements import STATEMENTS
-from qe_core.store.table_handles import checked_states, handle_of, matching_handle, stale
+from qe_core.store.table_handles import (
+    handle_of,
+    matching_handle,
+    replaced_contract,
+    stale,
+)
 from qe_core.store.table_rows import TableRows, affected_count, read_rows, write_rows
-
-if TYPE_CHECKING:
-    # At run time it would bring the compiler along, which reading the store does not need.
-    from qe_core.learning.affine_updates import AffineUpdates
 
 PUBLISH_ATTEMPTS = 8
 
@@ -50,15 +47,20 @@ class QTableStore:
 
     Args:
         database: where they are.
-        experiences: the log that updates are recorded in together with what they change.
     """
 
-    def __init__(self, database: Database, experiences: ExperienceLog) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._experiences = experiences
 
     async def ensure(
-        self, level: Level, name: str, fingerprint: str, state_count: int, action_names: Sequence[str]
+        self,
+        level: Level,
+        name: str,
+        fingerprint: str,
+        state_count: int,
+        action_names: Sequence[str],
+        *,
+        may_replace: bool = True,
     ) -> TableHandle:
         """Return the current table of that name under that contract, registered if need be.
 
@@ -71,9 +73,11 @@ class QTableStore:
             fingerprint: of the contract.
             state_count: number of states, at least 1.
             action_names: names of the columns, at least one.
+            may_replace: whether a current table under another contract is retired; refused if not.
 
         Raises:
-            FingerprintMismatchError: the same fingerprint was registered with another shape.
+            FingerprintMismatchError: the same fingerprint was registered with another shape, or the current
+                table is under another contract and may not be replaced.
             StoreError: a name is empty, the level unknown or the shape not positive.
         """
         names = tuple(action_names)
@@ -85,8 +89,11 @@ class QTableStore:
                 found = await connection.fetchrow(STATEMENTS["find_table"], level, name)
                 if found is not None and found["fingerprint"] == fingerprint:
                     return matching_handle(level, name, found, state_count, names)
+                if found is not None and not may_replace:
+                    raise replaced_contract(handle_of(level, name, found), fingerprint)
                 if found is not None:
                     await connection.execute(STATEMENTS["retire_table"], found["q_table_id"])
+                    await self._announce(connection, found["q_table_id"], found["version"])
                 created = await connection.fetchrow(
                     STATEMENTS["create_table"], level, name, fingerprint, state_count, list(names)
                 )
@@ -118,10 +125,7 @@ class QTableStore:
                 raise StoreError(f"there is no {level} table {name} yet; register it first with ensure()")
             handle = handle_of(level, name, found)
             if handle.fingerprint != fingerprint:
-                raise FingerprintMismatchError(
-                    f"the {level} table {name} was learned under contract {handle.fingerprint}, "
-                    f"not {fingerprint}; register the new contract with ensure() and train again"
-                )
+                raise replaced_contract(handle, fingerprint)
             rows = await read_rows(connection, handle)
         table, weights = rows.as_dense(handle)
         return StoredTable(handle, table, weights, json.loads(found["source_version"]))
@@ -165,6 +169,7 @@ class QTableStore:
                     version = await connection.fetchval(
                         STATEMENTS["record_publication"], handle.q_table_id, json.dumps(source)
                     )
+                    await self._announce(connection, handle.q_table_id, version)
                 return PublishResult(version, written, removed)
 
         result = await self._database.repeated(replace_rows)
@@ -215,54 +220,15 @@ class QTableStore:
         Raises:
             StaleEpochError: the table was replaced by one under another contract.
         """
-        found = await self._database.fetch("raise_table_epoch", handle.q_table_id)
-        if not found:
-            raise stale(handle)
+        async with self._database.transaction() as connection:
+            found = await connection.fetch(STATEMENTS["raise_table_epoch"], handle.q_table_id)
+            if not found:
+                raise stale(handle)
+            await self._announce(connection, handle.q_table_id, found[0]["version"])
         return TableHandle(
             *(handle.q_table_id, handle.level, handle.name, handle.fingerprint),
             *(handle.state_count, handle.action_names, found[0]["epoch"], handle.version),
         )
-
-    async def apply_updates(
-        self, handle: TableHandle, updates: "AffineUpdates", experiences: ExperienceColumns | None = None
-    ) -> int:
-        """Commit composed updates, and the experiences that caused them, in one transaction.
-
-        When this returns, all of it is durable; when it raises, none of it is stored. A flush is recognised
-        by its experiences: repeating one whose acknowledgement was lost changes nothing. Weights are left as
-        published.
-
-        Args:
-            handle: which table, and the epoch to write under.
-            updates: at most one per (state, action), inside the table.
-            experiences: the transitions behind the updates; None where the log has them already.
-
-        Returns:
-            Pairs updated; 0 if this very flush had been committed before.
-
-        Raises:
-            StaleEpochError: the table was restored or replaced since the handle was taken.
-            LearningError: an update lies outside the table.
-            ExperienceRejectedError: an experience breaks a rule of the log, or only part of them is new.
-        """
-        states = checked_states(handle, updates)
-        arriving = None if experiences is None else await self._experiences.prepare(experiences)
-
-        async def flush() -> int:
-            """Append, read, compute and write, alone on this table."""
-            async with self._database.transaction() as connection:
-                await self._locked_version(connection, handle)
-                if arriving is not None and await self._is_repeated(connection, arriving):
-                    return 0
-                before = await read_rows(connection, handle, states)
-                await write_rows(connection, handle, before.updated(states, updates))
-                await connection.fetchval(STATEMENTS["raise_table_version"], handle.q_table_id)
-                return len(updates)
-
-        updated = await self._database.repeated(flush)
-        is_repeated = updated == 0 and len(updates) > 0
-        self._database.counter.add(**({"repeated_flushes": 1} if is_repeated else {"flushes": 1}))
-        return updated
 
     async def lookup(
         self,
@@ -293,18 +259,9 @@ class QTableStore:
             fleet=_levelled(found, "fleet", fleet_states, approach_count),
         )
 
-    async def _is_repeated(self, connection: Connection, arriving: pa.Table) -> bool:
-        """Append a flush's experiences, or tell that the log has every one of them already."""
-        appended = await self._experiences.insert(connection, arriving)
-        known = int(arriving.num_rows) - appended
-        if appended and known:
-            raise ExperienceRejectedError(
-                f"{known} of {arriving.num_rows} experiences are in the log already: "
-                "a flush is repeated whole or not at all. Nothing was stored; give new steps numbers "
-                "of their own"
-            )
-        self._database.counter.add(experiences_appended=appended, experiences_repeated=known)
-        return known > 0
+    async def _announce(self, connection: Connection, q_table_id: int, version: int) -> None:
+        """Tell every process at the commit that a table is no longer what it was."""
+        await connection.execute(STATEMENTS["announce_table"], q_table_id, version)
 
     async def _locked_version(self, connection: Connection, handle: TableHandle) -> int:
         """Lock the table against other writers and return its version, or refuse a stale handle."""

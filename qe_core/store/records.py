@@ -328,8 +328,6 @@ class StoreCounters:
         retries: attempts repeated after a conflict, a deadlock or a serialisation failure.
         deadlocks: transactions PostgreSQL broke off to resolve a deadlock.
         refused_epochs: writes refused because their fencing epoch was stale.
-        flushes: `apply_updates` transactions committed.
-        repeated_flushes: flushes recognised as applied already and skipped.
         experiences_appended: new rows in the log.
         experiences_repeated: rows that were in the log already.
     """
@@ -340,7 +338,5 @@ class StoreCounters:
     retries: int = 0
     deadlocks: int = 0
     refused_epochs: int = 0
-    flushes: int = 0
-    repeated_flushes: int = 0
     experiences_appended: int = 0
     experiences_repeated: int = 0

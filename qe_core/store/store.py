@@ -39,7 +39,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.experiences = ExperienceLog(database)
-        self.q_tables = QTableStore(database, self.experiences)
+        self.q_tables = QTableStore(database)
         self.stats = StatsStore(database)
         self.imports = ImportLedger(database, self.experiences)
 

@@ -7,16 +7,14 @@ statements (`q_tables`).
 from typing import TYPE_CHECKING
 
 import asyncpg
-import numpy as np
 
-from qe_core.errors import FingerprintMismatchError, StoreError
-from qe_core.learning.arrays import require_range
+from qe_core.errors import FingerprintMismatchError
 from qe_core.store.errors import StaleEpochError
-from qe_core.store.records import IntArray, Level, TableHandle
+from qe_core.store.records import Level, TableHandle
 
 if TYPE_CHECKING:
     # At run time it would bring the compiler along, which reading the store does not need.
-    from qe_core.learning.affine_updates import AffineUpdates
+    pass
 
 
 def handle_of(level: Level, name: str, found: asyncpg.Record) -> TableHandle:
@@ -52,21 +50,6 @@ def replaced_contract(current: TableHandle, fingerprint: str) -> FingerprintMism
         f"the {current.level} table {current.name} was learned under contract {current.fingerprint}, "
         f"not {fingerprint}; register the new contract with ensure() and train again"
     )
-
-
-def checked_states(handle: TableHandle, updates: "AffineUpdates") -> IntArray:
-    """Return the distinct states of updates, increasing.
-
-    Raises:
-        LearningError: an update lies outside the table.
-        StoreError: a pair occurs twice.
-    """
-    require_range("state", updates.state, handle.state_count)
-    require_range("action", updates.action, handle.action_count)
-    pairs = updates.state * handle.action_count + updates.action
-    if len(np.unique(pairs)) != len(pairs):
-        raise StoreError("a (state, action) pair occurs twice in the updates; compose them into one first")
-    return np.unique(updates.state)
 
 
 def stale(handle: TableHandle) -> StaleEpochError:

@@ -4,7 +4,7 @@ What belongs here: between dense arrays and rows, and the wire format of both di
 rows may be written (`q_tables`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +19,7 @@ from qe_core.store.statements import STATEMENTS
 
 if TYPE_CHECKING:
     # At run time it would bring the compiler along, which reading the store does not need.
-    from qe_core.learning.affine_updates import AffineUpdates
+    pass
 
 _INCOMING = "incoming_rows"
 
@@ -71,36 +71,17 @@ class TableRows:
             getattr(dense, name)[self.state] = getattr(self.table, name)
         return dense, weights
 
-    def updated(self, states: IntArray, updates: "AffineUpdates") -> "TableRows":
-        """Return the rows of ``states`` after ``updates``; a state without a row starts from zero.
 
-        Args:
-            states: the distinct states of the updates, increasing.
-            updates: at most one per pair.
-        """
-        actions = self.table.action_count
-        start = QTable.zeros(len(states), actions)
-        weights = np.zeros_like(start.q)
-        places = np.searchsorted(states, self.state)
-        weights[places] = self.weights
-        for name in ("q", "visits", "target_mean", "target_m2"):
-            getattr(start, name)[places] = getattr(self.table, name)
-        local = replace(updates, state=np.searchsorted(states, updates.state))
-        return TableRows(states, local.apply(start), weights)
-
-
-async def read_rows(connection: Connection, handle: TableHandle, states: IntArray | None = None) -> TableRows:
-    """Return the stored rows of a table, or of some of its states.
+async def read_rows(connection: Connection, handle: TableHandle) -> TableRows:
+    """Return the stored rows of a table.
 
     Args:
         connection: inside a transaction.
         handle: which table.
-        states: which states; None for all.
     """
     decoder = _format(handle).decoder()
-    statement, parameters = ("read_rows", ()) if states is None else ("read_some_rows", (states.tolist(),))
     await connection.copy_from_query(
-        STATEMENTS[statement], handle.q_table_id, *parameters, output=decoder.feed, format="binary"
+        STATEMENTS["read_rows"], handle.q_table_id, output=decoder.feed, format="binary"
     )
     found = decoder.columns()
     table = QTable(found["q"], found["visits"], found["target_mean"], found["target_m2"])

@@ -2,16 +2,15 @@
 
 import asyncio
 
-import numpy as np
 import pytest
 
 from qe_core.config import load_settings
 from qe_core.fleet import AgentContract, registry
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.experience import Transitions
 from qe_core.store import Store
 from qe_core.store.experiences import ExperienceLog
 from tests.pipelines.conftest import EPISODES, STEPS, dump, experience_columns
+from tests.recording import as_batch, record
 
 LIVE_EPISODES = 12
 """Written 0.1 s apart, so that a rebuild meets some of them and finds room between others."""
@@ -22,8 +21,7 @@ async def learn_live(store: Store, contract: AgentContract, episode: int) -> int
     from qe_pipelines.tables import individual_table
 
     rows = experience_columns(contract, 1, seed=episode, first_episode=1_000 + episode)
-    updates = AffineUpdates.from_targets(rows["state"], rows["action"], rows["reward"], np.full(STEPS, 0.1))
-    await store.q_tables.apply_updates(await individual_table(contract).ensure(store), updates, rows)
+    await record(store, await individual_table(contract).ensure(store), as_batch(rows))
     return STEPS
 
 

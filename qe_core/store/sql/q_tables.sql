@@ -55,19 +55,6 @@ FROM q_values
 WHERE q_table_id = $1
 ORDER BY state;
 
--- name: read_some_rows
--- The rows of some states in state order, fixed width.
-SELECT
-    state,
-    q,
-    visits,
-    target_mean,
-    target_m2,
-    weights
-FROM q_values
-WHERE q_table_id = $1 AND state = any($2::bigint[])
-ORDER BY state;
-
 -- name: create_incoming_rows
 -- A place in this session for rows on their way into a table.
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_rows (
@@ -112,11 +99,6 @@ WHERE
         SELECT FROM incoming_rows
         WHERE incoming_rows.state = stored.state
     );
-
--- name: raise_table_version
--- Record that a table's rows were changed by the path that learns.
-UPDATE q_tables SET version = version + 1, updated_at = now()
-WHERE q_table_id = $1 RETURNING version;
 
 -- name: record_publication
 -- Record that a table's rows were replaced, and what they were built from.

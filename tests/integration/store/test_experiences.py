@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store import ExperienceRejectedError, Store
 from qe_core.store.chunks import CHUNK_ROWS
 from qe_core.store.statements import STATEMENTS
@@ -19,7 +18,6 @@ from tests.integration.store.rows import FINGERPRINT, START, experiences
 from tests.recording import as_batch, record
 
 MILLION = 1_000_000
-UPDATES = AffineUpdates.from_targets([1], [0], [3.0], [0.5])
 
 
 async def test_what_is_appended_reads_back_bit_for_bit(store: Store) -> None:

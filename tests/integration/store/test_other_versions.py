@@ -12,6 +12,7 @@ from qe_core.store import Store, migrate
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import THROWAWAY_SETTINGS
 from tests.integration.store.rows import FINGERPRINT, experiences
+from tests.recording import as_batch, record
 
 
 @pytest.fixture
@@ -29,15 +30,16 @@ async def old_store(server_directory: Path) -> AsyncIterator[Store]:
 
 async def test_the_whole_path_works_on_postgresql_16(old_store: Store) -> None:
     handle = await old_store.q_tables.ensure("individual", "tester", FINGERPRINT, 7, ["a", "b", "c"])
-    updates = AffineUpdates.from_targets([1, 2], [0, 1], [3.0, 4.0], [0.5, 0.5])
-    await old_store.q_tables.apply_updates(handle, updates, experiences(10))
+    batch = as_batch(experiences(10))
+    await record(old_store, handle, batch)
+    updates = AffineUpdates.from_targets(batch.state, batch.action, batch.target, batch.learning_rate)
     stored = await old_store.q_tables.load("individual", "tester", FINGERPRINT)
     expected = updates.apply(QTable.zeros(7, 3))
-    np.testing.assert_array_equal(stored.table.q, expected.q)
+    np.testing.assert_allclose(stored.table.q, expected.q, rtol=0, atol=1e-12)
     result = await old_store.q_tables.publish(
         handle, stored.table, quantised_weights(stored.table), stored.version, {"experiences": 10}
     )
-    assert result.rows_written == 2
+    assert result.rows_written == 7
     assert len(await old_store.experiences.load_transitions("tester", FINGERPRINT)) == 10
     [line] = await old_store.status()
-    assert (line.experiences, line.updates, line.states_visited) == (10, 2, 2)
+    assert (line.experiences, line.updates, line.states_visited) == (10, 10, 7)

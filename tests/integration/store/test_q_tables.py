@@ -6,11 +6,13 @@ import numpy as np
 import psycopg2
 import pytest
 
-from qe_core.errors import FingerprintMismatchError, LearningError, StoreError, VersionConflictError
+from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflictError
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.store import Rebuild, StaleEpochError, Store, TableHandle
-from tests.integration.store.rows import FINGERPRINT, experiences
+from qe_core.store.live import UpdateBatch
+from tests.integration.store.rows import FINGERPRINT
+from tests.recording import record
 
 ACTIONS = ["plan", "act", "stop"]
 
@@ -198,8 +200,8 @@ async def test_a_raised_epoch_refuses_older_handles_at_once_without_retry(
     with pytest.raises(StaleEpochError, match="refused whole"):
         await store.q_tables.publish_with_retry(handle, recompute)
     with pytest.raises(StaleEpochError, match="refused whole"):
-        await store.q_tables.apply_updates(handle, AffineUpdates.from_targets([0], [0], [1.0], [0.5]))
-    assert (store.counters.refused_epochs, store.counters.retries) == (2, 0)
+        await record(store, handle, UpdateBatch([0], [0], [1.0], [0.5]))
+    assert (store.counters.refused_epochs, store.counters.retries) == (1, 0)
     assert await publish(store, new, table) == 1
 
 
@@ -243,94 +245,28 @@ async def test_an_impossible_registration_names_the_rule(
     assert await store.q_tables.list_tables() == []
 
 
-async def test_updates_in_the_database_equal_updates_in_memory_bit_for_bit(
-    store: Store, handle: TableHandle
-) -> None:
+async def test_updates_in_the_database_equal_updates_in_memory(store: Store, handle: TableHandle) -> None:
     table = random_table()
     await publish(store, handle, table)
     rng = np.random.default_rng(3)
-    updates = AffineUpdates.from_targets(
-        rng.integers(0, 7, 200), rng.integers(0, 3, 200), rng.normal(size=200), rng.random(200)
-    )
-    assert await store.q_tables.apply_updates(handle, updates) == len(updates)
+    columns = rng.integers(0, 7, 200), rng.integers(0, 3, 200), rng.normal(size=200), rng.random(200)
+    await record(store, handle, UpdateBatch(*columns))
     stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
-    assert_same_bits(stored.table, updates.apply(table))
+    expected = AffineUpdates.from_targets(*columns).apply(table)
+    np.testing.assert_array_equal(stored.table.visits, expected.visits)
+    for name in ("q", "target_mean", "target_m2"):
+        found, wanted = getattr(stored.table, name), getattr(expected, name)
+        np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-12)
+    np.testing.assert_array_equal(stored.weights, quantised_weights(table), "weights are left as published")
     assert stored.version == 2
-
-
-async def test_updates_of_states_without_a_row_start_from_zero(store: Store, handle: TableHandle) -> None:
-    updates = AffineUpdates.from_targets([4], [2], [10.0], [0.5])
-    await store.q_tables.apply_updates(handle, updates)
-    stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
-    assert stored.table.q[4].tolist() == [0.0, 0.0, 5.0]
-    assert stored.table.visits[4].tolist() == [0, 0, 1]
-    assert stored.table.target_mean[4, 2] == 10.0
-    assert stored.weights.sum() == 0.0
 
 
 async def test_a_value_may_shrink_to_nothing(store: Store, handle: TableHandle) -> None:
     table = random_table()
     table.q[0, 0] = 5e-324
     await publish(store, handle, table)
-    await store.q_tables.apply_updates(handle, AffineUpdates.from_targets([0], [0], [0.0], [0.9]))
+    await record(store, handle, UpdateBatch([0], [0], [0.0], [0.9]))
     assert (await store.q_tables.load("individual", "tester", FINGERPRINT)).table.q[0, 0] == 0.0
-
-
-async def test_updates_and_their_experiences_commit_together(store: Store, handle: TableHandle) -> None:
-    updates = AffineUpdates.from_targets([0, 1], [0, 1], [1.0, 2.0], [0.5, 0.5])
-    assert await store.q_tables.apply_updates(handle, updates, experiences(2)) == 2
-    [count] = await store.experiences.counts()
-    assert count.experiences == 2
-    assert (store.counters.flushes, store.counters.experiences_appended) == (1, 2)
-
-
-async def test_a_repeated_flush_changes_nothing(store: Store, handle: TableHandle, database_url: str) -> None:
-    updates = AffineUpdates.from_targets([0, 1], [0, 1], [1.0, 2.0], [0.5, 0.5])
-    await store.q_tables.apply_updates(handle, updates, experiences(2))
-    before = stored_lines(database_url)
-    assert await store.q_tables.apply_updates(handle, updates, experiences(2)) == 0
-    assert stored_lines(database_url) == before
-    assert store.counters.repeated_flushes == 1
-
-
-async def test_a_flush_of_which_a_part_is_known_is_refused_whole(
-    store: Store, handle: TableHandle, database_url: str
-) -> None:
-    await store.experiences.append(experiences(2))
-    before = stored_lines(database_url)
-    updates = AffineUpdates.from_targets([0], [0], [1.0], [0.5])
-    with pytest.raises(StoreError, match="2 of 4 experiences are in the log already"):
-        await store.q_tables.apply_updates(handle, updates, experiences(4))
-    assert stored_lines(database_url) == before
-    assert (await store.experiences.counts())[0].experiences == 2
-
-
-async def test_a_bad_experience_keeps_its_update_out(
-    store: Store, handle: TableHandle, database_url: str
-) -> None:
-    before = stored_lines(database_url)
-    with pytest.raises(StoreError, match="propensity is a probability"):
-        await store.q_tables.apply_updates(
-            handle, AffineUpdates.from_targets([0], [0], [1.0], [0.5]), experiences(1, propensity=0.0)
-        )
-    assert stored_lines(database_url) == before
-
-
-@pytest.mark.parametrize(("state", "action"), [(7, 0), (-1, 0), (0, 3)])
-async def test_updates_outside_the_table_are_refused(
-    store: Store, handle: TableHandle, state: int, action: int
-) -> None:
-    with pytest.raises(LearningError, match="must lie in 0"):
-        await store.q_tables.apply_updates(
-            handle, AffineUpdates.from_targets([state], [action], [1.0], [0.5])
-        )
-
-
-async def test_updates_that_name_a_pair_twice_are_refused(store: Store, handle: TableHandle) -> None:
-    one = AffineUpdates.from_targets([1], [1], [1.0], [0.5])
-    twice = AffineUpdates(*(np.repeat(getattr(one, name), 2) for name in one.__slots__))
-    with pytest.raises(StoreError, match="compose them into one first"):
-        await store.q_tables.apply_updates(handle, twice)
 
 
 async def test_one_lookup_answers_all_three_levels_in_the_order_asked(

@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from qe_core.errors import StoreError
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store import ExperienceRejectedError, StatsWindow, Store, TableHandle
 from tests.integration.store.rows import experiences
+from tests.recording import as_batch, record
 
 WINDOW = StatsWindow(
     window_index=0,
@@ -115,15 +114,14 @@ async def test_status_joins_log_table_and_verdict(store: Store) -> None:
     handle: TableHandle = await store.q_tables.ensure(
         "individual", "tester", "contract-1", 7, ["a", "b", "c"]
     )
-    updates = AffineUpdates.from_targets([0, 0, 4], [0, 0, 2], [1.0, 2.0, 3.0], np.full(3, 0.5))
-    await store.q_tables.apply_updates(handle, updates, experiences(10))
+    await record(store, handle, as_batch(experiences(10)))
     await store.experiences.append(experiences(3, agent="only-logged"))
     await store.q_tables.ensure("individual", "only-registered", "contract-1", 7, ["a"])
     await store.stats.replace("tester", [WINDOW, NEXT])
     logged, registered, tester = await store.status()
     assert (logged.agent, logged.experiences, logged.updates) == ("only-logged", 3, 0)
     assert (registered.agent, registered.experiences, registered.episodes) == ("only-registered", 0, 0)
-    assert (tester.experiences, tester.episodes, tester.updates, tester.states_visited) == (10, 2, 3, 2)
+    assert (tester.experiences, tester.episodes, tester.updates, tester.states_visited) == (10, 2, 10, 7)
     assert [line.convergence for line in (logged, registered, tester)] == [
         "insufficient data",
         "insufficient data",
