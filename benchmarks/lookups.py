@@ -25,7 +25,7 @@ from benchmarks.harness import (
 )
 from benchmarks.place import Place
 from benchmarks.population import Population, populate
-from benchmarks.processes import run_together
+from benchmarks.processes import run_together, shares_of
 from benchmarks.readers import Answered, look_up_at_once, look_up_in_turn, select_one_in_turn
 from benchmarks.statements import settle
 from qe_core.fleet import registry
@@ -93,14 +93,13 @@ def prepare_at_once(place: Place) -> Iterator[Running]:
     """Yield a thousand clients in a few processes."""
     seconds = place.size(full=8.0, quick=1.0)
     seeds = count(1_000)
-    shares = [CLIENTS // PROCESSES + (number < CLIENTS % PROCESSES) for number in range(PROCESSES)]
     with place.database() as url:
         population = asyncio.run(populate(url, registry().get(AGENT)))
         settle(url)
 
         def ours() -> Measurement:
             """Let all look up for the time given."""
-            jobs = [(url, AGENT, share, seconds, next(seeds)) for share in shares]
+            jobs = [(url, AGENT, share, seconds, next(seeds)) for share in shares_of(CLIENTS, PROCESSES)]
             return latencies_of(run_together(look_up_at_once, jobs, seconds + _PATIENCE_SECONDS))
 
         yield Running({"ours": ours}, lambda found: require_right(population, found["ours"]))

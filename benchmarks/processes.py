@@ -65,6 +65,11 @@ def run_together(worker: Worker, arguments: Sequence[tuple[Any, ...]], seconds: 
                 process.join()
 
 
+def shares_of(total: int, processes: int) -> list[int]:
+    """Return the total split over processes as evenly as it goes, larger shares first."""
+    return [total // processes + (number < total % processes) for number in range(processes)]
+
+
 def _answer(receiving: Any) -> Any:
     try:
         is_good, value = receiving.recv()

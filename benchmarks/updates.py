@@ -24,7 +24,7 @@ from benchmarks.harness import (
 )
 from benchmarks.pgbench import CLIENTS, HONEST, SCALE, THREADS, prepare_pgbench, run_simple_update
 from benchmarks.place import Place
-from benchmarks.processes import run_together
+from benchmarks.processes import run_together, shares_of
 from benchmarks.statements import execute, execute_with, rows_of, settle, value_of
 from benchmarks.workload import SKEW, require_exact
 from benchmarks.writers import WritingJob, Written, write_naively, write_ours
@@ -32,7 +32,7 @@ from qe_core.fleet import registry
 
 AGENTS = ("test-generator", "test-executor", "coverage-analyzer", "flaky-test-hunter")
 SKEWED_AGENT = "test-generator"
-PRODUCERS = 16
+PRODUCERS = 64
 BATCH = 1_000
 SKEWED_PROCESSES = 3
 NAIVE_CLIENTS = 64
@@ -132,8 +132,8 @@ def prepare_skewed(place: Place) -> Iterator[Running]:
             settle(url)
             deadlocks = int(value_of(url, "count_deadlocks"))
             jobs = [
-                (WritingJob(url, (SKEWED_AGENT,), PRODUCERS, BATCH, SKEW, True, seconds, next(seeds)),)
-                for _ in range(SKEWED_PROCESSES)
+                (WritingJob(url, (SKEWED_AGENT,), share, BATCH, SKEW, True, seconds, next(seeds)),)
+                for share in shares_of(PRODUCERS, SKEWED_PROCESSES)
             ]
             taken = ledger.enter(run_together(write_ours, jobs, seconds + _PATIENCE_SECONDS), True)
             met = int(value_of(url, "count_deadlocks")) - deadlocks
@@ -143,9 +143,9 @@ def prepare_skewed(place: Place) -> Iterator[Running]:
             """Update naively as long, with many clients."""
             nonlocal naive_total
             settle(naive_url)
-            each = NAIVE_CLIENTS // NAIVE_PROCESSES
             jobs = [
-                (naive_url, SKEWED_AGENT, each, SKEW, seconds, next(seeds)) for _ in range(NAIVE_PROCESSES)
+                (naive_url, SKEWED_AGENT, share, SKEW, seconds, next(seeds))
+                for share in shares_of(NAIVE_CLIENTS, NAIVE_PROCESSES)
             ]
             written = run_together(write_naively, jobs, seconds + _PATIENCE_SECONDS)
             acknowledged = sum(one.acknowledged for one in written)
@@ -220,7 +220,7 @@ BENCHMARKS = (
         (
             Contestant(
                 "ours",
-                f"{SKEWED_PROCESSES} processes, {PRODUCERS} callers of {BATCH:,} updates each, one table, "
+                f"{PRODUCERS} callers of {BATCH:,} updates each in {SKEWED_PROCESSES} processes, one table, "
                 f"pairs by Zipf's law ({SKEW:g}), with experiences",
             ),
             Contestant(

@@ -6,10 +6,8 @@ Every update of a pair has the same target t and the same rate α. After n of th
 however they were merged, q is t·(1 − (1 − α)ⁿ): an exact oracle that needs no order.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +15,7 @@ import pyarrow as pa
 
 from benchmarks.harness import ResultsDifferError
 from qe_core.fleet.contract import AgentContract
+from qe_core.store.live import UpdateBatch
 
 LEARNING_RATE = 0.1
 TOLERANCE = 1e-9
@@ -25,26 +24,6 @@ _SINCE = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Updates handed over in one call.
-
-    Attributes:
-        state: encoded states, int64[N].
-        action: action indices, int64[N].
-        target: points, float64[N].
-        experiences: the transitions behind them, constant columns as single values; without the episode.
-    """
-
-    state: Integers
-    action: Integers
-    target: Floats
-    experiences: Mapping[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.state)
 
 
 def targets_of(state: Integers, action: Integers) -> Floats:
@@ -91,26 +70,37 @@ def drawn_pairs(
     return state.astype(np.int64), action.astype(np.int64)
 
 
-def drawn_batch(contract: AgentContract, count: int, skew: float | None, rng: np.random.Generator) -> Batch:
-    """Return one batch of updates with the experiences behind them."""
+def drawn_batch(
+    contract: AgentContract, count: int, skew: float | None, rng: np.random.Generator
+) -> UpdateBatch:
+    """Return one batch of updates with the experiences behind them, all steps of one unnamed episode."""
     state, action = drawn_pairs(contract, count, skew, rng)
     target = targets_of(state, action)
-    experiences = {
-        "occurred_at": pa.array(_SINCE + np.arange(count), pa.timestamp("us", tz="UTC")),
-        "agent": contract.name,
-        "step": np.arange(count, dtype=np.int32),
-        "state": state,
-        "action": action.astype(np.int16),
-        "reward": target,
-        "next_state": rng.integers(0, contract.state_count, count),
-        "terminated": np.zeros(count, dtype=np.bool_),
-        "truncated": np.zeros(count, dtype=np.bool_),
-        "propensity": np.full(count, 0.25),
-        "exploration_rate": 0.1,
-        "fingerprint": contract.fingerprint,
-        "source": "agent",
-    }
-    return Batch(state, action, target, experiences)
+    return UpdateBatch(
+        state=state,
+        action=action,
+        target=target,
+        learning_rate=np.full(count, LEARNING_RATE),
+        occurred_at=_SINCE + np.arange(count),
+        episode=pa.repeat("", count),
+        step=np.arange(count, dtype=np.int32),
+        reward=target,
+        next_state=rng.integers(0, contract.state_count, count),
+        terminated=np.zeros(count, dtype=np.bool_),
+        truncated=np.zeros(count, dtype=np.bool_),
+        propensity=np.full(count, 0.25),
+        exploration_rate=np.full(count, 0.1),
+    )
+
+
+def named(batch: UpdateBatch, episode: str) -> UpdateBatch:
+    """Return the batch as steps of that episode: new experiences."""
+    return replace(batch, episode=pa.repeat(episode, len(np.asarray(batch.state))))
+
+
+def without_experiences(batch: UpdateBatch) -> UpdateBatch:
+    """Return its updates alone."""
+    return UpdateBatch(batch.state, batch.action, batch.target, batch.learning_rate)
 
 
 def drawn_log(contract: AgentContract, count: int, steps: int, seed: int) -> pa.Table:

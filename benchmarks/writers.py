@@ -13,9 +13,15 @@ import numpy as np
 
 from benchmarks.processes import Gate
 from benchmarks.statements import PEER_STATEMENTS
-from benchmarks.workload import LEARNING_RATE, Batch, drawn_batch, drawn_pairs, targets_of
+from benchmarks.workload import (
+    LEARNING_RATE,
+    drawn_batch,
+    drawn_pairs,
+    named,
+    targets_of,
+    without_experiences,
+)
 from qe_core.fleet import registry
-from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store import Store, TableHandle
 
 _POOL = 8
@@ -63,10 +69,10 @@ class WritingJob:
 
 
 async def write_ours(gate: Gate, job: WritingJob) -> Written:
-    """Update through the product until the time is over; every update counted was acknowledged."""
+    """Update through the hot path until the time is over; every update counted was acknowledged."""
     fleet = registry()
     rng = np.random.default_rng(job.seed)
-    async with Store.connect(job.url, pool_size=8) as store:
+    async with Store.connect(job.url, pool_size=1) as store, store.live() as live:
         handles = [await individual_table(store, agent) for agent in job.agents]
         pools = [
             [
@@ -82,8 +88,12 @@ async def write_ours(gate: Gate, job: WritingJob) -> Written:
             """Send batch after batch and return how many updates were acknowledged."""
             handle, sent = handles[number % len(handles)], 0
             while time.perf_counter() - began < job.seconds:
-                episode = f"{job.seed}-{number}-{sent}"
-                await send(store, handle, pools[number][sent % _POOL], episode, job.with_experiences)
+                batch = pools[number][sent % _POOL]
+                if job.with_experiences:
+                    batch = named(batch, f"{job.seed}-{number}-{sent}")
+                else:
+                    batch = without_experiences(batch)
+                await live.writer.record_many(handle, batch)
                 sent += 1
             return sent * job.batch
 
@@ -97,15 +107,6 @@ async def individual_table(store: Store, agent: str) -> TableHandle:
     return await store.q_tables.ensure(
         "individual", agent, contract.fingerprint, contract.state_count, contract.action_names
     )
-
-
-async def send(store: Store, handle: TableHandle, batch: Batch, episode: str, with_experiences: bool) -> None:
-    """Hand one batch over and return once it is durable."""
-    updates = AffineUpdates.from_targets(
-        batch.state, batch.action, batch.target, np.full(len(batch), LEARNING_RATE)
-    )
-    experiences = {**batch.experiences, "episode": episode} if with_experiences else None
-    await store.q_tables.apply_updates(handle, updates, experiences)
 
 
 async def write_naively(

@@ -10,8 +10,10 @@ from benchmarks.workload import (
     drawn_log,
     drawn_pairs,
     expected_q,
+    named,
     require_exact,
     targets_of,
+    without_experiences,
 )
 from qe_core.fleet import registry
 
@@ -65,8 +67,13 @@ def test_uniform_pairs_lie_inside_the_table():
 
 def test_batch_rewards_are_its_targets():
     batch = drawn_batch(CONTRACT, 100, None, np.random.default_rng(0))
-    assert len(batch) == 100
+    assert len(batch.target) == 100
     np.testing.assert_array_equal(batch.target, targets_of(batch.state, batch.action))
+    np.testing.assert_array_equal(batch.reward, batch.target)
+    assert named(batch, "e").episode.to_pylist() == ["e"] * 100
+    alone = without_experiences(batch)
+    assert alone.occurred_at is None
+    assert alone.reward is None
 
 
 def test_log_is_in_canonical_order_in_episodes_and_repeatable():
