@@ -8,10 +8,13 @@ from qe_core.store import LogAudit, StatsWindow, Store
 from qe_pipelines.running import QUIET
 from tests.pipelines.conftest import experience_columns, run_sql
 
-LOG = "learning_experiences"
-PLACE = "agent, episode, step, state, action, reward, next_state"
-COLUMNS = f"{PLACE}, terminated, truncated, propensity, fingerprint, source"
-ONE_ROW = f"WHERE experience_id = (SELECT min(experience_id) FROM {LOG} WHERE agent = 'quality-gate')"
+LOG = "experience_chunks"
+ARRAYS = (
+    "episode, step, state, action, reward, next_state, terminated, truncated, propensity, exploration_rate, "
+    "success, policy_version"
+)
+ONE_CHUNK = f"WHERE chunk_id = (SELECT min(chunk_id) FROM {LOG} WHERE agent = 'quality-gate')"
+FIRST = ", ".join(f"{name}[1:1]" for name in ARRAYS.split(", "))
 ONE_STATE = (
     "q_table_id = (SELECT q_table_id FROM q_tables WHERE is_current AND name = '{name}') "
     "AND state = (SELECT min(state) FROM q_values v WHERE v.q_table_id = q_values.q_table_id)"
@@ -25,33 +28,33 @@ def of(name: str) -> str:
 
 FAULTS = {
     "a reward that is not a number": (
-        "experiences/values_are_in_range", f"UPDATE {LOG} SET reward = 'NaN' {ONE_ROW}"),
+        "experiences/values_are_in_range", f"UPDATE {LOG} SET reward[1] = 'NaN' {ONE_CHUNK}"),
     "a reward of a thousand points": (
-        "experiences/values_are_in_range", f"UPDATE {LOG} SET reward = 1000 {ONE_ROW}"),
+        "experiences/values_are_in_range", f"UPDATE {LOG} SET reward[1] = 1000 {ONE_CHUNK}"),
     "a state outside the contract": (
-        "experiences/values_are_in_range", f"UPDATE {LOG} SET state = 999999 {ONE_ROW}"),
+        "experiences/values_are_in_range", f"UPDATE {LOG} SET state[1] = 999999 {ONE_CHUNK}"),
     "a next state outside the contract": (
-        "experiences/values_are_in_range", f"UPDATE {LOG} SET next_state = 999999 {ONE_ROW}"),
+        "experiences/values_are_in_range", f"UPDATE {LOG} SET next_state[1] = 999999 {ONE_CHUNK}"),
     "an action the agent does not have": (
-        "experiences/values_are_in_range", f"UPDATE {LOG} SET action = 99 {ONE_ROW}"),
+        "experiences/values_are_in_range", f"UPDATE {LOG} SET action[1] = 99 {ONE_CHUNK}"),
     "a step logged again at another time": (
         "experiences/episodes_are_whole",
-        f"INSERT INTO {LOG} (occurred_at, {COLUMNS}) "
-        f"SELECT occurred_at + interval '1 second', {COLUMNS} FROM {LOG} {ONE_ROW}"),
+        f"INSERT INTO {LOG} (agent, fingerprint, source, experiences, first_at, last_at, occurred_at, {ARRAYS}) "
+        "SELECT agent, fingerprint, source, 1, first_at, last_at, ARRAY[first_at + interval '1 ms'], "
+        f"{FIRST} FROM {LOG} {ONE_CHUNK}"),
     "a step after the end of its episode": (
-        "experiences/episodes_are_whole", f"UPDATE {LOG} SET terminated = true {ONE_ROW}"),
+        "experiences/episodes_are_whole", f"UPDATE {LOG} SET terminated[1] = true {ONE_CHUNK}"),
     "an end of two kinds": (
         "experiences/episodes_are_whole",
-        f"UPDATE {LOG} SET truncated = true WHERE experience_id = "
-        f"(SELECT min(experience_id) FROM {LOG} WHERE terminated)"),
+        f"UPDATE {LOG} SET truncated[array_position(terminated, true)] = true {ONE_CHUNK}"),
     "a propensity of 0": (
-        "experiences/propensities_support_learning", f"UPDATE {LOG} SET propensity = 0 {ONE_ROW}"),
+        "experiences/propensities_support_learning", f"UPDATE {LOG} SET propensity[1] = 0 {ONE_CHUNK}"),
     "a propensity that is not a number": (
-        "experiences/propensities_support_learning", f"UPDATE {LOG} SET propensity = 'NaN' {ONE_ROW}"),
+        "experiences/propensities_support_learning", f"UPDATE {LOG} SET propensity[1] = 'NaN' {ONE_CHUNK}"),
     "an agent nobody registered": (
-        "experiences/contracts_are_current", f"UPDATE {LOG} SET agent = 'nobody' {ONE_ROW}"),
+        "experiences/contracts_are_current", f"UPDATE {LOG} SET agent = 'nobody' {ONE_CHUNK}"),
     "an outdated contract in the log": (
-        "experiences/contracts_are_current", f"UPDATE {LOG} SET fingerprint = 'before' {ONE_ROW}"),
+        "experiences/contracts_are_current", f"UPDATE {LOG} SET fingerprint = 'before' {ONE_CHUNK}"),
     "a table learned under another contract": (
         "individual_q_table/contract_fingerprint",
         "UPDATE q_tables SET fingerprint = 'before' WHERE name = 'quality-gate'"),
@@ -203,7 +206,7 @@ def test_blocking_check_keeps_a_fault_from_spreading(
     from qe_pipelines.materialize import materialize
 
     without_constraints(filled_url)
-    run_sql(filled_url, f"UPDATE {LOG} SET propensity = 2 {ONE_ROW}")
+    run_sql(filled_url, f"UPDATE {LOG} SET propensity[1] = 2 {ONE_CHUNK}")
     said: list[dict[str, object]] = []
     assert not materialize(quick_instance, said.append, job_name="learn")
     assert quick_instance.get_materialized_partitions(dg.AssetKey("experiences"))
@@ -220,7 +223,7 @@ def test_dbt_tests_fail_as_asset_checks_when_their_faults_are_planted(
     from qe_pipelines.checks import run_checks
 
     without_constraints(learned_url)
-    run_sql(learned_url, f"UPDATE {LOG} SET propensity = 7 {ONE_ROW}")
+    run_sql(learned_url, f"UPDATE {LOG} SET propensity[1] = 7 {ONE_CHUNK}")
     run_sql(learned_url, f"UPDATE q_values SET visits[1] = visits[1] + 1 {of('fleet')}")
     said: list[dict[str, object]] = []
     assert not run_checks(quick_instance, said.append)

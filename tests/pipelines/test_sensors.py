@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qe_core.config.settings import PipelineSettings
 from qe_core.fleet import registry
 from qe_core.store import ExperienceCounts, Store
+from qe_core.store.chunks import CHUNK_ROWS
 from qe_pipelines.defs.experiences.sensors import Mark, plan
 from tests.pipelines.conftest import EPISODES, STEPS, experience_columns
 
@@ -89,7 +90,7 @@ def test_sensor_asks_for_one_run_of_all_due_agents_and_then_rests(
     roster = registry().names()
     assert request.tags["dagster/asset_partition_range_start"] == roster[0]
     assert request.tags["dagster/asset_partition_range_end"] == roster[-1]
-    assert request.run_key == f"up to experience {18 * EPISODES * STEPS}"
+    assert request.run_key == f"up to experience {18 * CHUNK_ROWS + EPISODES * STEPS - 1}"
 
     second = tick(instance, first.cursor, definitions)
     assert isinstance(second, dg.SensorResult)
