@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,19 +48,8 @@ ERROR_RATE = 1e-6
 """Chance that a correct buffer is called wrong in one round. cpprb's chance cannot be seeded."""
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Batch = tuple[IntArray, FloatArray, Mapping[str, Any]]
+Batch = tuple[npt.NDArray[np.int64], FloatArray, dict[str, npt.NDArray[Any]]]
 """Rows, importance weights as the buffer scales them, and the gathered columns."""
-
-
-class Buffer(Protocol):
-    """What is measured."""
-
-    def draw(self) -> Batch:
-        """Return a batch with its gathered columns."""
-
-    def set(self, rows: Any, errors: Any) -> None:
-        """Set the priorities of rows from their absolute TD errors."""
 
 
 class Ours:
@@ -76,15 +66,20 @@ class Ours:
         self.buffer.add(log)
         self.generator = np.random.default_rng(1)
 
+    def set(self, errors: FloatArray) -> None:
+        """Set the priorities of all rows."""
+        self.buffer.update_priorities(np.arange(len(errors)), errors)
+
     def draw(self) -> Batch:
-        """Sample; all columns come along."""
+        """Return a batch."""
         sample = self.buffer.sample(BATCH, self.generator)
         columns = {name: getattr(sample.transitions, name) for name in COLUMN_TYPES}
         return sample.rows, sample.importance, columns
 
-    def set(self, rows: IntArray, errors: FloatArray) -> None:
-        """Update priorities."""
-        self.buffer.update_priorities(rows, errors)
+    def step(self) -> None:
+        """Draw a batch with all columns and set its priorities, rewards for errors."""
+        sample = self.buffer.sample(BATCH, self.generator)
+        self.buffer.update_priorities(sample.rows, sample.transitions.reward)
 
 
 class Cpprb:
@@ -99,14 +94,20 @@ class Cpprb:
         )
         self.buffer.add(**{name: getattr(log, name) for name in COLUMN_TYPES})
 
-    def draw(self) -> Batch:
-        """Sample; all columns come along."""
-        found = self.buffer.sample(BATCH, beta=IMPORTANCE_EXPONENT)
-        return found["indexes"], found["weights"], {name: found[name].ravel() for name in COLUMN_TYPES}
+    def set(self, errors: FloatArray) -> None:
+        """Set the priorities of all rows."""
+        self.buffer.update_priorities(np.arange(len(errors)), errors)
 
-    def set(self, rows: IntArray, errors: FloatArray) -> None:
-        """Update priorities."""
-        self.buffer.update_priorities(rows, errors)
+    def draw(self) -> Batch:
+        """Return a batch; every batch's rows come in the same memory, so they are copied here."""
+        found = self.buffer.sample(BATCH, beta=IMPORTANCE_EXPONENT)
+        columns = {name: found[name].ravel() for name in COLUMN_TYPES}
+        return found["indexes"].copy(), found["weights"], columns
+
+    def step(self) -> None:
+        """Draw a batch with all columns and set its priorities, rewards for errors."""
+        found = self.buffer.sample(BATCH, beta=IMPORTANCE_EXPONENT)
+        self.buffer.update_priorities(found["indexes"], found["reward"].ravel())
 
 
 class Torchrl:
@@ -130,15 +131,24 @@ class Torchrl:
         columns = {name: torch.from_numpy(getattr(log, name)) for name in COLUMN_TYPES}
         self.buffer.extend(TensorDict(columns, batch_size=[len(log)]))
 
-    def draw(self) -> Batch:
-        """Sample; all columns come along."""
-        found, about = self.buffer.sample(return_info=True)
-        return about["index"], about["priority_weight"], {name: found[name] for name in COLUMN_TYPES}
+    def set(self, errors: FloatArray) -> None:
+        """Set the priorities of all rows; the tree holds single precision."""
+        rows = self.torch.arange(len(errors))
+        self.buffer.update_priority(rows, self.torch.from_numpy(errors).to(self.torch.float32))
 
-    def set(self, rows: Any, errors: Any) -> None:
-        """Update priorities; the tree holds single precision."""
-        torch = self.torch
-        self.buffer.update_priority(torch.as_tensor(rows), torch.as_tensor(errors).to(torch.float32))
+    def draw(self) -> Batch:
+        """Return a batch."""
+        found, about = self.buffer.sample(return_info=True)
+        columns = {name: found[name].numpy() for name in COLUMN_TYPES}
+        return about["index"].numpy(), about["priority_weight"].numpy(), columns
+
+    def step(self) -> None:
+        """Draw a batch with all columns and set its priorities, rewards for errors."""
+        found, about = self.buffer.sample(return_info=True)
+        self.buffer.update_priority(about["index"], found["reward"].to(self.torch.float32))
+
+
+Buffer = Ours | Cpprb | Torchrl
 
 
 def chance(found: Mapping[str, Any], shares: FloatArray) -> float:
@@ -161,17 +171,16 @@ def probe(buffer: Buffer, log: Transitions, errors: FloatArray, batches: int) ->
         ResultsDifferError: a gathered column is not that of its rows, or importance weights have other ratios
             than (N·P)^−β.
     """
-    buffer.set(np.arange(len(log)), errors)
+    buffer.set(errors)
     drawn = []
     for _ in range(batches):
         rows, importance, columns = buffer.draw()
-        rows = np.array(rows)  # a copy: cpprb writes every batch's rows into the same memory
         drawn.append(rows)
         for name, column in columns.items():
-            if not np.array_equal(np.asarray(column), getattr(log, name)[rows]):
+            if not np.array_equal(column, getattr(log, name)[rows]):
                 raise ResultsDifferError(f"column {name} is not that of the rows drawn")
         wanted = (errors[rows] + MINIMUM_ERROR) ** -(PRIORITY_EXPONENT * IMPORTANCE_EXPONENT)
-        ratio = np.asarray(importance, dtype=np.float64) / wanted
+        ratio = importance / wanted
         if not np.allclose(ratio, ratio[0], rtol=1e-3):
             raise ResultsDifferError(
                 f"importance weights are not (N·P)^−β: ratios {ratio.min()} … {ratio.max()}"
@@ -184,6 +193,7 @@ def prepare(place: Place, full: int) -> Iterator[Running]:
     """Yield the buffers, each filled with the same rows and probed before it is timed."""
     count, batches, probed = place.size((full, 5_000, 2_000), (20_000, 200, 500))
     log = World(STATES, ACTIONS).log(count)
+    log = replace(log, reward=np.abs(log.reward))  # rewards stand for errors, which peers take without sign
     errors = np.abs(np.random.default_rng(5).normal(0.0, 20.0, count))
     shares = (errors + MINIMUM_ERROR) ** PRIORITY_EXPONENT
     shares /= shares.sum()
@@ -196,8 +206,7 @@ def prepare(place: Place, full: int) -> Iterator[Running]:
         found = probe(buffer, log, errors, probed)
         began = time.perf_counter()
         for _ in range(batches):
-            rows, _, columns = buffer.draw()
-            buffer.set(rows, abs(columns["reward"]))
+            buffer.step()
         return Measurement({"batches_per_second": batches / (time.perf_counter() - began)}, found)
 
     def compiled() -> Measurement:

@@ -50,7 +50,7 @@ def as_column(name: str, values: npt.ArrayLike, wanted: type[ScalarT]) -> npt.ND
         LearningError: a number would change in conversion; the message names the first such rows.
     """
     array = np.asarray(values)
-    if array.dtype != wanted:
+    if array.dtype.type is not wanted or not array.dtype.isnative:
         with np.errstate(invalid="ignore"):
             converted = array.astype(wanted)
         is_nan = (array != array) & (converted != converted)
@@ -61,9 +61,7 @@ def as_column(name: str, values: npt.ArrayLike, wanted: type[ScalarT]) -> npt.ND
                 "correct these rows first"
             )
         array = converted
-    if not (array.flags.c_contiguous and array.flags.writeable):
-        array = array.copy()
-    return array
+    return array if array.flags.carray else array.copy()
 
 
 def require_finite(name: str, values: Float64Array) -> None:
