@@ -62,16 +62,25 @@ class Database:
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
                 yield connection
         except LOST as error:
-            raise DatabaseUnavailableError(
-                f"the connection to {shown(self._url)} was lost: {error or type(error).__name__}; "
-                "nothing unacknowledged was stored, try again when the server is back"
-            ) from error
+            raise self._lost(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Yield a connection inside a transaction, committed on the way out and undone by any error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def lone_transaction(self) -> AsyncIterator[Connection]:
+        """Yield a connection of its own inside a transaction: one that may last while the pool is in use."""
+        connection = await self.connect_alone()
+        try:
+            async with connection.transaction():
+                yield connection
+        except LOST as error:
+            raise self._lost(error) from error
+        finally:
+            connection.terminate()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -81,6 +90,12 @@ class Database:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+    def _lost(self, error: BaseException) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(
+            f"the connection to {shown(self._url)} was lost: {str(error) or type(error).__name__}; "
+            "nothing unacknowledged was stored, try again when the server is back"
+        )
 
     async def fetch(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
         """Return the rows a named statement answers."""

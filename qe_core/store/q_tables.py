@@ -7,6 +7,7 @@ Every transaction that changes a table's rows first locks its line in ``q_tables
 therefore queue and cannot deadlock, writers of different tables do not meet, readers never wait.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -40,6 +41,8 @@ from qe_core.store.table_handles import (
 from qe_core.store.table_rows import TableRows, affected_count, read_rows, write_rows
 
 PUBLISH_ATTEMPTS = 8
+EXCLUSIVE_SECONDS = 60.0
+"""How long the last attempt to publish may keep other writers waiting."""
 
 
 class QTableStore:
@@ -149,32 +152,7 @@ class QTableStore:
             StaleEpochError: the table was restored or replaced since the handle was taken.
             StoreError: contents do not have the table's shape or are not finite.
         """
-        rows = TableRows.from_dense(handle, table, weights)
-
-        async def replace_rows() -> PublishResult:
-            """Check the version and write, alone on this table."""
-            async with self._database.transaction() as connection:
-                version = await self._locked_version(connection, handle)
-                if version != expected_version:
-                    self._database.counter.add(version_conflicts=1)
-                    raise VersionConflictError(
-                        f"the {handle.level} table {handle.name} is at version {version}, not "
-                        f"{expected_version}: it changed meanwhile; read it again, recompute and publish "
-                        "again"
-                    )
-                written = await write_rows(connection, handle, rows)
-                tag = await connection.execute(STATEMENTS["remove_absent_rows"], handle.q_table_id)
-                removed = affected_count(tag)
-                if written + removed > 0:
-                    version = await connection.fetchval(
-                        STATEMENTS["record_publication"], handle.q_table_id, json.dumps(source)
-                    )
-                    await self._announce(connection, handle.q_table_id, version)
-                return PublishResult(version, written, removed)
-
-        result = await self._database.repeated(replace_rows)
-        self._database.counter.add(**({"publishes": 1} if result.is_changed else {"unchanged_publishes": 1}))
-        return result
+        return await self._publish(handle, Rebuild(table, weights, expected_version, source), conflicts=0)
 
     async def publish_with_retry(
         self,
@@ -184,31 +162,84 @@ class QTableStore:
     ) -> PublishResult:
         """Publish what ``recompute`` returns, recomputing after each conflict with jittered back-off.
 
+        The last attempt holds the table against other writers while it recomputes: they wait, and a table
+        that never rests is rebuilt all the same.
+
         Args:
             handle: which table.
-            recompute: reads the table and the log afresh and returns the new contents.
+            recompute: reads the table and the log afresh and returns the new contents; it writes nothing.
             attempts: how often to try, at least 1.
 
         Raises:
-            VersionConflictError: the table changed during every attempt.
+            VersionConflictError: the contents were computed from another version even then.
             StaleEpochError: the table was restored or replaced; not retried.
         """
-        for attempt in range(attempts):
+        for attempt in range(attempts - 1):
             rebuild = await recompute()
             try:
-                result = await self.publish(
-                    handle, rebuild.table, rebuild.weights, rebuild.expected_version, rebuild.source
-                )
-                return PublishResult(result.version, result.rows_written, result.rows_removed, attempt + 1)
+                return await self._publish(handle, rebuild, conflicts=attempt)
             except StaleEpochError:
                 raise
             except VersionConflictError:
                 self._database.counter.add(retries=1)
                 await self._database.back_off(attempt)
-        raise VersionConflictError(
-            f"the {handle.level} table {handle.name} changed during each of {attempts} attempts to publish; "
-            "publish when fewer agents are writing, or allow more attempts"
+        async with self._database.lone_transaction() as connection:
+            await self._locked_version(connection, handle)
+            try:
+                async with asyncio.timeout(EXCLUSIVE_SECONDS):
+                    rebuild = await recompute()
+            except TimeoutError:
+                raise StoreError(
+                    f"recomputing the {handle.level} table {handle.name} took over {EXCLUSIVE_SECONDS:g} s, and "
+                    "its writers waited: nothing was published; try again when the server is less busy"
+                ) from None
+            rows = TableRows.from_dense(handle, rebuild.table, rebuild.weights)
+            try:
+                result = await self._replace_rows(connection, handle, rows, rebuild, attempts - 1)
+            except StaleEpochError:
+                raise
+            except VersionConflictError as error:
+                raise VersionConflictError(
+                    f"the {handle.level} table {handle.name} was not at the version that each of {attempts} "
+                    f"attempts computed from, the last one although nobody could write: {error}"
+                ) from error
+        return self._counted(result)
+
+    async def _publish(self, handle: TableHandle, rebuild: Rebuild, conflicts: int) -> PublishResult:
+        rows = TableRows.from_dense(handle, rebuild.table, rebuild.weights)
+
+        async def attempt() -> PublishResult:
+            """Write in a transaction of its own."""
+            async with self._database.transaction() as connection:
+                return await self._replace_rows(connection, handle, rows, rebuild, conflicts)
+
+        return self._counted(await self._database.repeated(attempt))
+
+    async def _replace_rows(
+        self, connection: Connection, handle: TableHandle, rows: TableRows, rebuild: Rebuild, conflicts: int
+    ) -> PublishResult:
+        """Check the version and write, alone on this table."""
+        version = await self._locked_version(connection, handle)
+        if version != rebuild.expected_version:
+            self._database.counter.add(version_conflicts=1)
+            raise VersionConflictError(
+                f"the {handle.level} table {handle.name} is at version {version}, not "
+                f"{rebuild.expected_version}: it changed meanwhile; read it again, recompute, publish again"
+            )
+        written = await write_rows(connection, handle, rows)
+        removed = affected_count(
+            await connection.execute(STATEMENTS["remove_absent_rows"], handle.q_table_id)
         )
+        if written + removed > 0:
+            version = await connection.fetchval(
+                STATEMENTS["record_publication"], handle.q_table_id, json.dumps(rebuild.source), conflicts
+            )
+            await self._announce(connection, handle.q_table_id, version)
+        return PublishResult(version, written, removed, conflicts + 1)
+
+    def _counted(self, result: PublishResult) -> PublishResult:
+        self._database.counter.add(**({"publishes": 1} if result.is_changed else {"unchanged_publishes": 1}))
+        return result
 
     async def list_tables(self) -> list[TableSummary]:
         """Return one line for each current table: individual, then category, then fleet, each by name."""

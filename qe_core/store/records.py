@@ -134,6 +134,8 @@ class TableSummary:
         states: states that hold something.
         updates: sum of all visits.
         updated_at: when it last changed, UTC.
+        publications: how often its contents were replaced.
+        publication_conflicts: how often that had to be computed again first, because the table had changed.
     """
 
     level: Level
@@ -143,6 +145,8 @@ class TableSummary:
     states: int
     updates: int
     updated_at: datetime
+    publications: int
+    publication_conflicts: int
 
 
 @dataclass(frozen=True, slots=True)

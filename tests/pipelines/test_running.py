@@ -100,5 +100,5 @@ def test_report_lists_agents_and_tables(definitions: dg.Definitions) -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     agents = agent_table([AgentStatus("quality-gate", 1_200, 60, 1_200, 80, "learning", now)])
     assert agents.splitlines()[-1] == "| quality-gate | 60 | 1,200 | 1,200 | 80 | learning |"
-    tables = q_table_table([TableSummary("fleet", "fleet", "f", 3, 18, 1_200, now)])
-    assert tables.splitlines()[-1] == "| fleet | fleet | 18 | 1,200 | 3 |"
+    tables = q_table_table([TableSummary("fleet", "fleet", "f", 3, 18, 1_200, now, 2, 1)])
+    assert tables.splitlines()[-1] == "| fleet | fleet | 18 | 1,200 | 3 | 2 | 1 |"

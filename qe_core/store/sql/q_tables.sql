@@ -102,7 +102,12 @@ WHERE
 
 -- name: record_publication
 -- Record that a table's rows were replaced, and what they were built from.
-UPDATE q_tables SET version = version + 1, updated_at = now(), source_version = $2::jsonb
+UPDATE q_tables SET
+    version = version + 1,
+    updated_at = now(),
+    source_version = $2::jsonb,
+    publications = publications + 1,
+    publication_conflicts = publication_conflicts + $3
 WHERE q_table_id = $1
 RETURNING version;
 
@@ -114,6 +119,8 @@ SELECT
     tables.fingerprint,
     tables.version,
     tables.updated_at,
+    tables.publications,
+    tables.publication_conflicts,
     count(rows.state) AS states,
     coalesce(sum(totals.visits), 0)::bigint AS updates
 FROM q_tables AS tables

@@ -61,7 +61,9 @@ def agent_table(lines: list[AgentStatus]) -> str:
 def q_table_table(lines: list[TableSummary]) -> str:
     """Return a Markdown table with one row for each Q-table."""
     rows = [
-        f"| {line.level} | {line.name} | {line.states:,} | {line.updates:,} | {line.version} |"
+        f"| {line.level} | {line.name} | {line.states:,} | {line.updates:,} | {line.version} "
+        f"| {line.publications} | {line.publication_conflicts} |"
         for line in lines
     ]
-    return "\n".join(["| level | name | states | updates | version |", "|---|---|--:|--:|--:|", *rows])
+    head = "| level | name | states | updates | version | rebuilt | recomputed after a conflict |"
+    return "\n".join([head, "|---|---|--:|--:|--:|--:|--:|", *rows])

@@ -1,5 +1,6 @@
 """Registering, publishing, reading and updating Q-tables in a real PostgreSQL."""
 
+import asyncio
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +11,7 @@ from qe_core.errors import FingerprintMismatchError, StoreError, VersionConflict
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.store import Rebuild, StaleEpochError, Store, TableHandle
-from qe_core.store.live import UpdateBatch
+from qe_core.store.live import Live, UpdateBatch
 from tests.integration.store.rows import FINGERPRINT
 from tests.recording import record
 
@@ -183,9 +184,36 @@ async def test_retries_are_bounded_and_end_in_a_clear_error(store: Store, handle
     async def recompute() -> Rebuild:
         return Rebuild(table, quantised_weights(table), 0, {})
 
-    with pytest.raises(VersionConflictError, match="changed during each of 3 attempts"):
+    with pytest.raises(VersionConflictError, match="each of 3 attempts"):
         await store.q_tables.publish_with_retry(handle, recompute, attempts=3)
     assert store.counters.version_conflicts == 3
+
+
+async def test_a_table_that_never_rests_is_rebuilt_all_the_same(store: Store, handle: TableHandle) -> None:
+    async def recompute() -> Rebuild:
+        stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
+        await asyncio.sleep(0.05)
+        return Rebuild(stored.table, quantised_weights(stored.table), stored.version, {"rebuilt": True})
+
+    async def write(live: Live, done: asyncio.Event) -> int:
+        count = 0
+        while not done.is_set():
+            await live.writer.record_many(handle, UpdateBatch([3], [1], [float(count)], [0.5]))
+            count += 1
+        return count
+
+    done = asyncio.Event()
+    async with store.live() as live:
+        writing = asyncio.create_task(write(live, done))
+        await asyncio.sleep(0.05)
+        result = await store.q_tables.publish_with_retry(handle, recompute, attempts=3)
+        done.set()
+        count = await writing
+    assert (result.attempts, store.counters.version_conflicts, store.counters.retries) == (3, 2, 2)
+    stored = await store.q_tables.load("individual", "tester", FINGERPRINT)
+    assert stored.table.visits.sum() == count
+    [line] = await store.q_tables.list_tables()
+    assert (line.publications, line.publication_conflicts) == (1, 2)
 
 
 async def test_a_raised_epoch_refuses_older_handles_at_once_without_retry(
