@@ -190,8 +190,8 @@ class QTableStore:
                     rebuild = await recompute()
             except TimeoutError:
                 raise StoreError(
-                    f"recomputing the {handle.level} table {handle.name} took over {EXCLUSIVE_SECONDS:g} s, and "
-                    "its writers waited: nothing was published; try again when the server is less busy"
+                    f"recomputing the {handle.level} table {handle.name} took over {EXCLUSIVE_SECONDS:g} s "
+                    "while its writers waited; nothing was published, try again when the server is less busy"
                 ) from None
             rows = TableRows.from_dense(handle, rebuild.table, rebuild.weights)
             try:
