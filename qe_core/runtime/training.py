@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +17,7 @@ from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
 from qe_core.fleet.contract import AgentContract
-from qe_core.learning.exploration import (
-    ExplorationSchedule,
-    ExponentialSchedule,
-    RewardBasedSchedule,
-    StepSchedule,
-)
-from qe_core.learning.updates import LearningRate
+from qe_core.runtime.parameters import exploration_schedule, learning_rate
 from qe_core.store import ImportRecord, Store, StoredTable
 
 SIMULATED, RECORDED = "simulated", "recorded"
@@ -162,42 +155,6 @@ def simulated_play(world: World, settings: Settings) -> Play:
         )
 
     return play_plan
-
-
-def exploration_schedule(settings: Settings) -> ExplorationSchedule:
-    """Return the exploration schedule the settings ask for, at its beginning."""
-    chosen = settings.exploration
-    match chosen.schedule:
-        case "exponential":
-            return ExponentialSchedule(chosen.rate_initial, chosen.rate_min, chosen.decay_per_episode)
-        case "step":
-            return StepSchedule(
-                chosen.rate_initial, chosen.rate_min, chosen.step_factor, chosen.step_episodes
-            )
-        case "reward_based":
-            return RewardBasedSchedule(
-                chosen.rate_initial,
-                chosen.rate_min,
-                chosen.reward_steps,
-                chosen.reward_bar_initial_points,
-                chosen.reward_bar_step_points,
-            )
-        case _:
-            assert_never(chosen.schedule)
-
-
-def learning_rate(settings: Settings) -> LearningRate:
-    """Return the learning rate the settings ask for."""
-    chosen = settings.learning
-    match chosen.learning_rate_schedule:
-        case "visits":
-            return LearningRate(
-                chosen.learning_rate_initial, chosen.learning_rate_min, chosen.learning_rate_exponent
-            )
-        case "constant":
-            return LearningRate.constant(chosen.learning_rate_constant)
-        case _:
-            assert_never(chosen.learning_rate_schedule)
 
 
 def _experiences(

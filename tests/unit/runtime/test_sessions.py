@@ -7,8 +7,9 @@ import pytest
 from qe_core.config import load_settings
 from qe_core.environments.catalogue import NoWorldError
 from qe_core.fleet import registry
+from qe_core.runtime.parameters import exploration_schedule, learning_rate
 from qe_core.runtime.sessions import has_environment, play_of, source_of
-from qe_core.runtime.training import TrainingPlan, exploration_schedule, learning_rate
+from qe_core.runtime.training import TrainingPlan
 
 SETTINGS = load_settings().values
 

@@ -1,0 +1,19 @@
+"""Refusals particular to agents at work, below the errors callers already catch.
+
+What belongs here: errors whose remedy differs from their parent's. What does not: general errors
+(`qe_core.errors`).
+"""
+
+from qe_core.errors import QEError, StateError
+
+
+class DecisionError(QEError):
+    """A decision cannot be taken or recorded as asked."""
+
+
+class AlreadyRecordedError(DecisionError):
+    """The outcome of this decision was recorded before, or nobody remembers the decision."""
+
+
+class ContextSizeError(StateError):
+    """A context is larger than any state can be; it was not looked at further."""
