@@ -101,6 +101,7 @@ class ReplayBuffer:
 
     Attributes:
         settings: size and sampling.
+        is_prioritized: whether sampling follows priorities.
         state_count: states of the agent's table.
         action_count: actions of the agent's table.
         ring: ``capacity`` rows of ``RING_ROW``; the first ``len(buffer)`` are filled.
@@ -113,6 +114,7 @@ class ReplayBuffer:
 
     def __init__(self, settings: BufferSettings, state_count: int, action_count: int) -> None:
         self.settings = settings
+        self.is_prioritized = settings.strategy is SamplingStrategy.PRIORITIZED
         self.state_count = state_count
         self.action_count = action_count
         self.ring: Ring = np.zeros(settings.capacity, dtype=RING_ROW)
@@ -125,11 +127,6 @@ class ReplayBuffer:
 
     def __len__(self) -> int:
         return self._size
-
-    @property
-    def is_prioritized(self) -> bool:
-        """Whether sampling follows priorities."""
-        return self.settings.strategy is SamplingStrategy.PRIORITIZED
 
     @property
     def priorities(self) -> Float64Array:
