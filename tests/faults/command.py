@@ -33,9 +33,7 @@ _WIDE = 200
 
 def main(
     seed: Annotated[int | None, typer.Option(help="Repeat this schedule of faults.")] = None,
-    kills: Annotated[
-        int, typer.Option(min=1, help="SIGKILLs in total; everything else in proportion.")
-    ] = KILLS,
+    kills: Annotated[int, typer.Option(min=1, help="SIGKILLs in total; all else in proportion.")] = KILLS,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="About how long, instead of kills.")] = None,
     short: Annotated[bool, typer.Option(help="One run, every fault once.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="A fault, or: all mixed. Repeat for more.")] = None,
@@ -57,9 +55,8 @@ def main(
         for finding in record["findings"]:
             console.print(f"{record['fault']}: {finding}", markup=False, soft_wrap=True)
     lasted = round(time.monotonic() - began_at)
-    console.print(
-        f"{total_of(records)['kills']} kills in {lasted} s: {'nothing lost' if is_clean(records) else 'FAILED'}"
-    )
+    verdict = "nothing lost" if is_clean(records) else "FAILED"
+    console.print(f"{total_of(records)['kills']} kills in {lasted} s: {verdict}")
     if output is not None:
         _write(output, {"seed": seed, "seconds": lasted, "not_run": not_run, "runs": records})
     raise typer.Exit(0 if is_clean(records) else 1)
@@ -89,9 +86,9 @@ def _carry_out(
             fills = has_small_disk and any(strike.fault is Fault.DISK_FULL for strike in plan.strikes)
             if fills not in running:
                 running[fills] = servers.enter_context(_server(folder, fills))
-            outcome = asyncio.run(
-                run(plan, *running[fills], folder / f"run{number}", lambda _: progress.advance(bar))
-            )
+            journals = folder / f"run{number}"
+            journals.mkdir()
+            outcome = asyncio.run(run(plan, *running[fills], journals, lambda _: progress.advance(bar)))
             records.append(as_record(outcome))
             if not console.is_terminal:
                 progress.console.print(f"{plan.name}: {len(outcome.struck)} faults, {outcome.seconds:.0f} s")

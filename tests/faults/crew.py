@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,8 +158,8 @@ class Crew:
         deadline = time.monotonic() + 2 * slowest
         wrong = []
         for member in self.present:
-            while member.process.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(_POLL_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(member.process.wait, max(0.0, deadline - time.monotonic()))
             if member.process.poll() != 0:
                 said = member.journal.with_suffix(".log").read_text(errors="replace")[-_SHOWN_CHARACTERS:]
                 wrong.append(f"writer {member.job.name} ended with {member.process.poll()}: {said}")

@@ -90,7 +90,26 @@ class Injector:
                 return await self._stop_writer(strike)
             case _:
                 async with self._one_at_a_time:
-                    return await self._strike_server[strike.fault](self, strike)
+                    return await self._strike_server(strike)
+
+    async def _strike_server(self, strike: Strike) -> Struck:
+        match strike.fault:
+            case Fault.SERVER_KILLED:
+                return await self._kill_server(strike)
+            case Fault.SERVER_RESTARTED:
+                return await self._restart_server(strike)
+            case Fault.CONNECTIONS_CUT:
+                return await self._cut_connections(strike)
+            case Fault.DISK_FULL:
+                return await self._fill_disk(strike)
+            case Fault.CLOCK_STEPPED:
+                return await self._step_clock(strike)
+            case Fault.EPOCH_RAISED:
+                return await self._raise_epoch(strike)
+            case Fault.REBUILD_PUBLISHED:
+                return await self._publish(strike)
+            case _:
+                raise ValueError(f"{strike.fault.value} is not done to the server")
 
     def _chosen(self, strike: Strike) -> Member:
         present = self.crew.present
@@ -211,13 +230,3 @@ class Injector:
                 if time.monotonic() > deadline:
                     raise StoreError(f"no administration possible for {_PATIENCE_SECONDS:g} s") from error
                 await asyncio.sleep(_AWAY_SECONDS)
-
-    _strike_server = {
-        Fault.SERVER_KILLED: _kill_server,
-        Fault.SERVER_RESTARTED: _restart_server,
-        Fault.CONNECTIONS_CUT: _cut_connections,
-        Fault.DISK_FULL: _fill_disk,
-        Fault.CLOCK_STEPPED: _step_clock,
-        Fault.EPOCH_RAISED: _raise_epoch,
-        Fault.REBUILD_PUBLISHED: _publish,
-    }

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -173,12 +173,16 @@ class Journals:
     counters: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def read(cls, paths: Iterable[Path]) -> Self:
-        """Return everything written down; a last line cut off by a SIGKILL announces nothing."""
+    def read_all(cls, folder: Path) -> Self:
+        """Return everything written down; a last line cut off by a SIGKILL announces nothing.
+
+        Args:
+            folder: of files named ``*.journal``.
+        """
         calls: dict[str, Call] = {}
         publications: list[Publication] = []
         counters = Counter[str]()
-        for path in sorted(paths):
+        for path in sorted(folder.glob("*.journal")):
             for _, entry in entries(path):
                 match entry:
                     case {"intent": name, "table": table, "at": at, "rows": rows}:

@@ -101,6 +101,7 @@ def judge(
         _judge_answer(call, killed, longest_seconds, verdict)
         _judge_storage(call, placed, verdict)
     _judge_log(journals, evidence, verdict)
+    _judge_versions(journals, evidence, verdict)
     _judge_order(journals, verdict)
     expected = _expected(journals, evidence, verdict)
     _compare(expected, evidence.pairs, verdict)
@@ -162,12 +163,16 @@ def _logged_columns(row: Row) -> tuple[object, ...]:
 
 
 def _judge_log(journals: Journals, evidence: Evidence, verdict: Verdict) -> None:
-    """Rows nobody announced; versions that are not explained by exactly one flush or publication."""
+    """Rows of the log that nobody announced."""
     for chunk in evidence.chunks:
         for row in chunk.rows:
             call = journals.calls.get(row.episode)
             if call is None or call.row(row.step) is None:
                 verdict.add("broken", 1, f"nobody announced {row.episode} step {row.step}")
+
+
+def _judge_versions(journals: Journals, evidence: Evidence, verdict: Verdict) -> None:
+    """Versions that are not explained by exactly one flush or publication."""
     ledger = Counter(evidence.flushes)
     flushed = Counter((chunk.q_table_id, chunk.version) for chunk in evidence.chunks)
     for key, count in ledger.items():
@@ -175,8 +180,8 @@ def _judge_log(journals: Journals, evidence: Evidence, verdict: Verdict) -> None
             verdict.add(
                 "broken", 1, f"version {key} has {count} flushes in the ledger, {flushed[key]} in the log"
             )
-    for key in flushed.keys() - ledger.keys():
-        verdict.add("broken", 1, f"version {key} of the log is not in the ledger")
+    for unknown in flushed.keys() - ledger.keys():
+        verdict.add("broken", 1, f"version {unknown} of the log is not in the ledger")
     published = {(of.q_table_id, of.expected_version + 1) for of in journals.publications}
     for table, last in evidence.versions.items():
         for version in range(1, last + 1):

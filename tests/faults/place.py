@@ -26,7 +26,7 @@ SETTINGS = {
     "checkpoint_timeout": "30s",
     "deadlock_timeout": "100ms",
 }
-"""On top of the product's; fsync and synchronous_commit stay on. A small log fills, and is replayed, quickly."""
+"""On top of the product's, which keep fsync on. A small log is soon full, and soon replayed."""
 
 _DEADLOCK, _NO_SPACE = b"deadlock detected", b"No space left on device"
 _COMPLAINTS = (_DEADLOCK, _NO_SPACE)

@@ -72,11 +72,10 @@ async def run(
         plan: what is to happen.
         server: a running server.
         disk: the small disk its data lie on, or None.
-        folder: for journals; must not exist yet.
+        folder: for journals, empty; its name becomes the database's.
         on_strike: told after every fault.
     """
     began_at = time.monotonic()
-    folder.mkdir()
     deadlocks_before = server.deadlocks
     database = f"faults_{folder.name}"
     url = server.url(database)
@@ -92,7 +91,7 @@ async def run(
         finally:
             crew.end()
     await _wait_until_alone(url)
-    journals = Journals.read(folder.glob("*.journal"))
+    journals = Journals.read_all(folder)
     killed = {member.job.name: member.killed_at for member in crew.members if member.killed_at is not None}
     longest = longest_seconds(max(DEADLINES_SECONDS))
     verdict = judge(journals, Evidence.read(url), killed, longest)

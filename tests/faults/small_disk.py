@@ -23,8 +23,8 @@ _BLOCK = 1024 * 1024
 def enter_own_mounts() -> str | None:
     """Make mounts of this process and its children private to them; they vanish with the last of them.
 
-    Root needs only a mount namespace. Anybody else needs a user namespace too, which some systems refuse. Call
-    it before any thread is started.
+    Root needs only a mount namespace. Anybody else needs a user namespace too, which some systems refuse.
+    Call it before any thread is started.
 
     Returns:
         None, or why file systems cannot be mounted here.

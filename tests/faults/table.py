@@ -91,8 +91,8 @@ def as_table(records: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -
         not_run: why a kind of fault could not be brought about, by its name.
     """
     table = Table(*_HEADINGS, title="Faults")
-    for name in range(1, len(_HEADINGS)):
-        table.columns[name].justify = "right"
+    for column in table.columns[1:]:
+        column.justify = "right"
     table.columns[-2].no_wrap = True
     for record in (*records, total_of(records)):
         table.add_row(*(_coloured(name, text) for name, text in _cells(record, "\n").items()))
