@@ -6,6 +6,7 @@ What belongs here: composing updates and the layout of ``flush_inbox``. What doe
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
@@ -22,7 +23,8 @@ from qe_core.store.array_wire import (
     time_field,
     uuid_field,
 )
-from qe_core.store.live.updates import PackedExperiences, PackedUpdates
+from qe_core.store.live.packing import pack_singles
+from qe_core.store.live.updates import Experience, PackedExperiences, PackedUpdates
 from qe_core.store.records import TableHandle
 
 INBOX = "flush_inbox"
@@ -93,6 +95,14 @@ class Flush:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the stream, as the driver wants it."""
         yield self.stream
+
+
+def warm_up() -> None:
+    """Compose a flush that nobody sends, so that everything composing needs is loaded."""
+    handle = TableHandle(0, "individual", "nobody", "none", 1, ("nothing",), 0, 0, None)
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    nothing = Experience(moment, "none", 0, 0, 0, 0.0, 0, False, False, 1.0)
+    Flush.compose(UUID(int=0), handle, [pack_singles([nothing], [0.0], [0.0])], "none")
 
 
 def _update_fields(updates: AffineUpdates, action_count: int) -> list[bytes]:

@@ -3,11 +3,13 @@
 What belongs here: opening and closing the parts in the right order. What does not: the parts.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from qe_core.store.connection import Database
+from qe_core.store.live.flush import warm_up
 from qe_core.store.live.reader import Reader
 from qe_core.store.live.reader_settings import ReaderSettings
 from qe_core.store.live.settings import LiveSettings
@@ -44,6 +46,8 @@ async def open_live(
     """
     writer = UpdateWriter(database.connect_alone, settings)
     reader = Reader(database.connect_alone, writer, reading)
+    # Loading compiled code takes a second: before the first agent waits for it, and beside the event loop.
+    await asyncio.to_thread(warm_up)
     await reader.start()
     writer.start()
     try:
