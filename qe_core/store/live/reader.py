@@ -99,11 +99,13 @@ class Reader:
             DatabaseUnavailableError: there was no answer before the deadline.
             StoreError: PostgreSQL refused the query, or a table does not exist.
         """
-        missing = [key for key in keys if key[0].row(key[1]) is None]
+        cached = {key: row for key in keys if (row := key[0].row(key[1])) is not None}
+        missing = [key for key in keys if key not in cached]
         if not missing:
-            return [self._row(key, {}) for key in keys]
+            return [cached[key] for key in keys]
         self.counters.misses += len(missing)
-        found = await self._asking.rows(missing)
+        # What was cached may be dropped to make room while the rest is on its way.
+        found = cached | await self._asking.rows(missing)
         return [self._row(key, found) for key in keys]
 
     @property
