@@ -13,6 +13,11 @@ MODULES: tuple[str, ...] = (
     "benchmarks.updates",
     "benchmarks.lookups",
     "benchmarks.experience_log",
+    "benchmarks.learning_replay",
+    "benchmarks.learning_solve",
+    "benchmarks.learning_sampling",
+    "benchmarks.learning_memory",
+    "benchmarks.flush_forms",
 )
 
 
