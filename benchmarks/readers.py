@@ -6,7 +6,9 @@ What belongs here: one process of each, for `processes.run_together`. What does 
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import asyncpg
 import numpy as np
@@ -14,9 +16,18 @@ import numpy.typing as npt
 
 from benchmarks.processes import Gate
 from benchmarks.statements import PEER_STATEMENTS
-from qe_core.fleet import AgentContract, Approach, registry
-from qe_core.hierarchy.lookup import LevelRows, blended_lookup
+from qe_core.config import Settings
+from qe_core.fleet import AgentContract, registry
+from qe_core.runtime.choosing import Beliefs
+from qe_core.runtime.parameters import confidence_settings, lookup_settings
+from qe_core.runtime.tables import AgentTables
 from qe_core.store import Store
+from qe_core.store.live import Live, ReaderSettings
+
+SMALLEST_CACHE = ReaderSettings(cache_limit=1_000)
+"""The least the product allows: few of the fleet's tens of thousands of rows."""
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +36,71 @@ class Answered:
 
     Attributes:
         latencies: seconds of each call, float64[N].
-        states: what was asked, int64[N].
-        actions: what came back, int64[N].
+        answers: for each agent, states asked for and actions found, in order.
         seconds: from the common start to the last answer.
+        hit_share: of the rows that were looked up, those in the cache.
     """
 
     latencies: npt.NDArray[np.float64]
-    states: npt.NDArray[np.int64]
-    actions: npt.NDArray[np.int64]
+    answers: Mapping[str, tuple[Integers, Integers]]
     seconds: float
+    hit_share: float = 0.0
+
+
+class Lookup:
+    """Finds the best action of one agent as the product does: rows of three levels, blended.
+
+    Args:
+        live: the process's hot path.
+        contract: the agent's.
+        tables: the agent's.
+    """
+
+    def __init__(self, live: Live, contract: AgentContract, tables: AgentTables) -> None:
+        self.contract = contract
+        self._live = live
+        self._tables = tables
+        self._divisors = contract.category_divisor, contract.fleet_divisor
+        settings = Settings()
+        self._beliefs = Beliefs(
+            contract, settings.hierarchy.lookup, lookup_settings(settings), confidence_settings(settings)
+        )
+
+    @classmethod
+    async def open(cls, live: Live, agent: str) -> Self:
+        """Return the lookup of a registered agent."""
+        contract = registry().get(agent)
+        return cls(live, contract, await AgentTables.take(live, contract))
+
+    async def best_action(self, state: int) -> int:
+        """Return the first of the best actions of a state."""
+        tables = self._tables
+        own, category, fleet = await self._live.reader.rows(
+            [
+                (tables.own, state),
+                (tables.category, state // self._divisors[0]),
+                (tables.fleet, state // self._divisors[1]),
+            ]
+        )
+        return self._beliefs.view(state, own, category, fleet).best[0]
 
 
 async def look_up_in_turn(gate: Gate, url: str, agent: str, count: int, seed: int) -> Answered:
-    """Look up one random state after another."""
-    contract = registry().get(agent)
-    states = np.random.default_rng(seed).integers(0, contract.state_count, count)
-    actions, latencies = np.empty(count, np.int64), np.empty(count)
-    async with Store.connect(url, pool_size=1) as store:
-        await best_action(store, contract, int(states[0]))
+    """Look up one state after another, in random order and none twice, so that none is in the cache."""
+    rng = np.random.default_rng(seed)
+    async with Store.connect(url, pool_size=1) as store, store.live(reading=SMALLEST_CACHE) as live:
+        lookup = await Lookup.open(live, agent)
+        states = rng.permutation(lookup.contract.state_count)[: count + 1]
+        actions, latencies = np.empty(count, np.int64), np.empty(count)
+        await lookup.best_action(int(states[-1]))
         await gate()
         began = time.perf_counter()
-        for number, state in enumerate(states.tolist()):
+        for number, state in enumerate(states[:-1].tolist()):
             asked = time.perf_counter()
-            actions[number] = await best_action(store, contract, state)
+            actions[number] = await lookup.best_action(state)
             latencies[number] = time.perf_counter() - asked
-        return Answered(latencies, states, actions, time.perf_counter() - began)
+        lasted = time.perf_counter() - began
+        return Answered(latencies, {agent: (states[:-1], actions)}, lasted, _hit_share(live))
 
 
 async def select_one_in_turn(gate: Gate, url: str, count: int) -> Answered:
@@ -66,51 +117,57 @@ async def select_one_in_turn(gate: Gate, url: str, count: int) -> Answered:
         latencies[number] = time.perf_counter() - asked
     lasted = time.perf_counter() - began
     await connection.close()
-    return Answered(latencies, np.zeros(count, np.int64), answers, lasted)
+    return Answered(latencies, {"select 1": (np.zeros(count, np.int64), answers)}, lasted)
 
 
 async def look_up_at_once(
-    gate: Gate, url: str, agent: str, clients: int, seconds: float, seed: int
+    gate: Gate, url: str, agents: tuple[str, ...], clients: int, seconds: float, is_cached: bool, seed: int
 ) -> Answered:
-    """Let many clients look up, each the next state as soon as it has its answer."""
-    contract = registry().get(agent)
-    drawn = np.random.default_rng(seed).integers(0, contract.state_count, 1_000_000).tolist()
+    """Let many clients look up random states, each the next one as soon as it has its answer.
+
+    Args:
+        gate: of the processes.
+        url: of the database.
+        agents: clients take turns.
+        clients: how many.
+        seconds: how long.
+        is_cached: with the default cache, filled by what is asked; else with the smallest.
+        seed: of the states.
+    """
+    rng = np.random.default_rng(seed)
+    reading = ReaderSettings() if is_cached else SMALLEST_CACHE
     latencies: list[float] = []
-    asked_states: list[int] = []
-    found: list[int] = []
-    async with Store.connect(url, pool_size=1) as store:
-        await best_action(store, contract, drawn[0])
+    found: dict[str, tuple[list[int], list[int]]] = {agent: ([], []) for agent in agents}
+    async with Store.connect(url, pool_size=1) as store, store.live(reading=reading) as live:
+        lookups = [await Lookup.open(live, agent) for agent in agents]
+        drawn = [rng.integers(0, lookup.contract.state_count, 50_000).tolist() for lookup in lookups]
+        for lookup in lookups:
+            await lookup.best_action(0)
         await gate()
         began = time.perf_counter()
 
-        async def client() -> None:
+        async def client(number: int) -> None:
             """Ask until the time is over."""
-            while (asked := time.perf_counter()) - began < seconds:
-                state = drawn[len(found) % len(drawn)]
-                action = await best_action(store, contract, state)
+            lookup, states = lookups[number % len(lookups)], drawn[number % len(lookups)]
+            asked_states, actions = found[lookup.contract.name]
+            while time.perf_counter() - began < seconds:
+                state = states[len(actions) % len(states)]
+                asked = time.perf_counter()
+                action = await lookup.best_action(state)
                 latencies.append(time.perf_counter() - asked)
                 asked_states.append(state)
-                found.append(action)
+                actions.append(action)
+                await asyncio.sleep(0)  # an answer from the cache gives nobody else a turn
 
-        await asyncio.gather(*(client() for _ in range(clients)))
+        await asyncio.gather(*(client(number) for number in range(clients)))
         lasted = time.perf_counter() - began
-    return Answered(np.array(latencies), np.array(asked_states), np.array(found), lasted)
+        answers = {
+            agent: (np.array(states, np.int64), np.array(actions, np.int64))
+            for agent, (states, actions) in found.items()
+        }
+        return Answered(np.array(latencies), answers, lasted, _hit_share(live))
 
 
-async def best_action(store: Store, contract: AgentContract, state: int) -> int:
-    """Return the best action of a state over all three levels, asked of the server."""
-    states = np.array([state])
-    rows = await store.q_tables.lookup(
-        contract.name,
-        contract.category.value,
-        states,
-        states // contract.category_divisor,
-        states // contract.fleet_divisor,
-        contract.action_count,
-        len(Approach),
-    )
-    own, category, fleet = (
-        LevelRows(level.q, level.visits, level.weights)
-        for level in (rows.individual, rows.category, rows.fleet)
-    )
-    return int(blended_lookup(own, category, fleet, contract.approach_indices).greedy()[0])
+def _hit_share(live: Live) -> float:
+    counters = live.reader.counters
+    return counters.hits / max(1, counters.hits + counters.misses)

@@ -59,15 +59,15 @@ async def test_digest_tells_any_changed_value_from_the_true_log(database_url):
 
 
 async def test_wrong_answer_of_a_lookup_is_found(database_url):
-    population = await populate(database_url, CONTRACT)
+    population = await populate(database_url, (CONTRACT.name,))
     states = np.arange(50)
-    actions = population.best_actions(states)
+    actions = population.best_actions(CONTRACT.name, states)
     assert len(np.unique(actions)) > 1
-    answered = Answered(np.ones(50), states, actions, 1.0)
+    answered = Answered(np.ones(50), {CONTRACT.name: (states, actions)}, 1.0)
     require_right(population, [answered])
     wrong = actions.copy()
     wrong[17] = (wrong[17] + 1) % CONTRACT.action_count
     with pytest.raises(ResultsDifferError, match="state 17"):
-        require_right(population, [answered, replace(answered, actions=wrong)])
+        require_right(population, [answered, replace(answered, answers={CONTRACT.name: (states, wrong)})])
     with pytest.raises(ResultsDifferError, match="nothing"):
-        require_right(population, [replace(answered, states=states[:0], actions=actions[:0])])
+        require_right(population, [replace(answered, latencies=np.array([]))])
