@@ -248,3 +248,101 @@ FROM (
         source
     FROM staging_log
 ) AS single;
+
+-- name: insert_into_inbox
+-- A flush without experiences, its arrays as parameters.
+INSERT INTO flush_inbox (
+    flush_id, q_table_id, epoch, action_count, updated_state, scale, q_offset, visits, target_mean, target_m2,
+    experiences
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0);
+
+-- name: create_incoming_updates
+-- A place in this session for composed updates on their way into a table.
+CREATE TEMPORARY TABLE incoming_updates (
+    state bigint, scale float8 [], q_offset float8 [], visits bigint [], target_mean float8 [], target_m2 float8 []
+) ON COMMIT DELETE ROWS;
+
+-- name: create_incoming_rows_of_peer
+-- A place in this session for computed rows on their way into a table.
+CREATE TEMPORARY TABLE incoming_peer_rows (
+    state bigint, q float8 [], visits bigint [], target_mean float8 [], target_m2 float8 []
+) ON COMMIT DELETE ROWS;
+
+-- name: raise_version
+-- Lock a table against other writers, as every form does first.
+UPDATE q_tables SET version = version + 1, updated_at = now()
+WHERE q_table_id = $1;
+
+-- name: merge_incoming_updates
+-- Merge composed updates in key order, the factors travelling in the scratch column.
+INSERT INTO q_values AS stored (q_table_id, state, q, visits, target_mean, target_m2, weights, scale)
+SELECT
+    $1,
+    state,
+    q_offset,
+    visits,
+    target_mean,
+    target_m2,
+    array_fill(0::float8, ARRAY[cardinality(visits)]),
+    scale
+FROM incoming_updates
+ORDER BY state
+ON CONFLICT (q_table_id, state) DO UPDATE SET
+    (q, visits, target_mean, target_m2) = (
+        SELECT
+            array_agg(pair.scale * pair.q + pair.q_offset),
+            array_agg(pair.visits + pair.added),
+            array_agg(pair.mean + (pair.new_mean - pair.mean) * pair.added / greatest(pair.visits + pair.added, 1)),
+            array_agg(
+                pair.m2 + pair.new_m2 + (pair.new_mean - pair.mean) * (pair.new_mean - pair.mean)
+                * pair.visits * pair.added / greatest(pair.visits + pair.added, 1)
+            )
+        FROM (
+            SELECT
+                unnest(stored.q) AS q,
+                unnest(excluded.scale) AS scale,
+                unnest(excluded.q) AS q_offset,
+                unnest(stored.visits) AS visits,
+                unnest(excluded.visits) AS added,
+                unnest(stored.target_mean) AS mean,
+                unnest(excluded.target_mean) AS new_mean,
+                unnest(stored.target_m2) AS m2,
+                unnest(excluded.target_m2) AS new_m2
+        ) AS pair
+    ),
+    scale = null,
+    version = stored.version + 1,
+    updated_at = now();
+
+-- name: lock_rows
+-- Some rows of a table, locked in key order.
+SELECT
+    state,
+    q,
+    visits,
+    target_mean,
+    target_m2
+FROM q_values
+WHERE q_table_id = $1 AND state = any($2::bigint[])
+ORDER BY state FOR UPDATE;
+
+-- name: write_peer_rows
+-- Insert or update computed rows in key order.
+INSERT INTO q_values AS stored (q_table_id, state, q, visits, target_mean, target_m2, weights)
+SELECT
+    $1,
+    state,
+    q,
+    visits,
+    target_mean,
+    target_m2,
+    array_fill(0::float8, ARRAY[cardinality(visits)])
+FROM incoming_peer_rows
+ORDER BY state
+ON CONFLICT (q_table_id, state) DO UPDATE SET
+    q = excluded.q,
+    visits = excluded.visits,
+    target_mean = excluded.target_mean,
+    target_m2 = excluded.target_m2,
+    version = stored.version + 1,
+    updated_at = now();
