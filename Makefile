@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 UI ?=
 
-.PHONY: help install demo up report test lint unit lock pilot clean
+.PHONY: help install demo up report test lint unit bench faults pilot lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,6 +47,13 @@ unit: $(STAMP) ## the tests, on all cores, with the coverage floor
 pilot: $(STAMP) ## the pilot on held-out packages: the stored table against rules, then five other trainings
 	@$(PY) -m qe_core.cli workbench compare
 	@$(PY) benchmarks/pilot_training_seeds.py
+
+bench: $(STAMP) ## every owed figure against its peer, measured in one run (about 15 minutes; MINUTES=10 for the long endurance run)
+	@$(PY) -m uv pip install --quiet --python $(PY) -r benchmarks/requirements.txt
+	@$(PY) -m benchmarks $(if $(MINUTES),--minutes $(MINUTES))
+
+faults: $(STAMP) ## writers under a hundred kills, cuts and full disks, recomputed by an oracle (about 10 minutes)
+	@$(PY) -m tests.faults
 
 lock: ## resolve the newest versions pyproject.toml allows into requirements.lock
 	@$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
