@@ -12,7 +12,7 @@ this order.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import numpy as np
@@ -39,6 +39,11 @@ from qe_core.store.experience_rows import ExperienceColumns, as_experience_table
 from qe_core.store.experience_rules import RULES, check_experiences
 from qe_core.store.records import EpisodeReturns, ExperienceCounts
 from qe_core.store.statements import STATEMENTS
+from qe_core.store.summaries import read_summaries
+
+if TYPE_CHECKING:
+    # At run time it would bring the compiler along, which reading the store does not need.
+    from qe_core.learning.empirical_mdp import EmpiricalMdp
 
 BATCH_ROWS = 1_048_576
 """Transitions in a batch unless asked otherwise: 29 MB."""
@@ -139,6 +144,37 @@ class ExperienceLog:
         async with self._database.snapshot() as connection:
             async for batch in canonical_batches(connection, wanted, batch_rows):
                 yield batch
+
+    async def load_mdp(
+        self, agent: str, fingerprint: str, state_count: int, action_count: int
+    ) -> "EmpiricalMdp":
+        """Return all that an agent's log and its summaries say under one contract, at one moment.
+
+        Retention changes nothing in it but the last digits. Memory grows with what is distinct, not with the
+        log; as long as nothing is summarised, the same log gives the same bits.
+
+        Args:
+            agent: whose.
+            fingerprint: the contract.
+            state_count: states of the contract.
+            action_count: actions of the contract.
+
+        Raises:
+            LearningError: an experience does not fit the contract.
+        """
+        from qe_core.learning.empirical_mdp import EmpiricalMdp
+        from qe_core.learning.transition_counter import TransitionCounter
+
+        counter = TransitionCounter(state_count, action_count)
+        wanted = Wanted(agent, fingerprint, 0, _LARGEST_ID)
+        async with self._database.snapshot() as connection:
+            summaries = await read_summaries(connection, agent, fingerprint)
+            async for batch in canonical_batches(connection, wanted, BATCH_ROWS):
+                counter.add(batch)
+        found = EmpiricalMdp.from_counter(counter)
+        if len(summaries["state"]) == 0:
+            return found
+        return EmpiricalMdp.from_summaries(state_count, action_count, **summaries).merge(found)
 
     async def read_columns(self, agent: str, after_id: int, limit: int) -> pa.Table:
         """Return an agent's next experiences in order of arrival, with all columns and ``experience_id``.

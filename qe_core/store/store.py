@@ -21,6 +21,7 @@ from qe_core.store.live import (
 )
 from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
+from qe_core.store.retention import Retention
 from qe_core.store.stats import StatsStore
 
 
@@ -34,6 +35,7 @@ class Store:
         experiences: the append-only log of transitions.
         stats: statistics windows and verdicts.
         imports: how far imports have come.
+        retention: removes old experiences without losing what they taught.
     """
 
     def __init__(self, database: Database) -> None:
@@ -42,6 +44,7 @@ class Store:
         self.q_tables = QTableStore(database)
         self.stats = StatsStore(database)
         self.imports = ImportLedger(database, self.experiences)
+        self.retention = Retention(database)
 
     @classmethod
     @asynccontextmanager
