@@ -226,14 +226,14 @@ BENCHMARKS = (
     _replay("replay", 2_000, 8, is_owed=True),
     _replay("replay-large", 10_000, 12, is_owed=False),
     Benchmark(
-        name="agents",
+        name="side-by-side",
         contestants=(
             Contestant("one by one", f"{AGENTS} agents' logs, replayed on one thread"),
             Contestant("side by side", f"the same on {WORKERS} threads"),
         ),
         rows=(
             Row(
-                "agents",
+                "side-by-side",
                 f"training {AGENTS} agents one by one ÷ on {WORKERS} threads, seconds",
                 Of("one by one", "seconds"),
                 Of("side by side", "seconds"),
