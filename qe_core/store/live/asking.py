@@ -16,7 +16,7 @@ import asyncpg
 from qe_core.errors import DatabaseUnavailableError, StoreError
 from qe_core.store.connection import Connect
 from qe_core.store.live.cache import Key, RowCache
-from qe_core.store.live.keeping import LOST, KeptConnection
+from qe_core.store.live.keeping import LOST, KeptConnection, require_open
 from qe_core.store.live.reader_settings import ReadCounters, ReaderSettings
 from qe_core.store.live.rows import Row
 from qe_core.store.statements import STATEMENTS
@@ -54,7 +54,7 @@ class Asking:
         self._waiting: list[Waiting] = []
         self._something = asyncio.Event()
         self._refresh_at = 0.0
-        self.kept = KeptConnection(connect, "lookups", self._answer, counters)
+        self.kept = KeptConnection(connect, "lookups", self._answer, self._something.set, counters)
 
     async def close(self) -> None:
         """Close the connection; whoever still waits is told so."""
@@ -117,13 +117,14 @@ class Asking:
         await connection.fetchrow(STATEMENTS["insist_on_indexes"], timeout=seconds)
         statement = await connection.prepare(STATEMENTS["read_live_rows"], timeout=seconds)
         while True:
-            await self._until_due()
+            await self._until_due(connection)
             await self._ask(statement)
 
-    async def _until_due(self) -> None:
+    async def _until_due(self, connection: asyncpg.Connection) -> None:
         """Wait until somebody wants rows, or it is time to refresh some."""
         while not self._wanted:
             self._something.clear()
+            require_open(connection)
             pause = self._refresh_at - asyncio.get_running_loop().time() if self._stale else None
             if pause is not None and pause <= 0:
                 return

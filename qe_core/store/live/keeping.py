@@ -24,10 +24,17 @@ LOST = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's state after a message it did not wait for, such as a shutdown
     OSError,
     TimeoutError,
 )
 """What a statement raises when its connection or its server, not the statement, is at fault."""
+
+
+def require_open(connection: asyncpg.Connection) -> None:
+    """Raise ``ConnectionResetError`` if a connection was closed."""
+    if connection.is_closed():
+        raise ConnectionResetError("the server closed the connection")
 
 
 class KeptConnection:
@@ -37,6 +44,7 @@ class KeptConnection:
         connect: opens one connection.
         purpose: names the task and the log lines.
         job: uses the connection until it is lost; does not return.
+        wake: has the job look whether its connection was closed while it waited for something else.
         counters: where connections made anew are counted.
 
     Attributes:
@@ -48,12 +56,14 @@ class KeptConnection:
         connect: Connect,
         purpose: str,
         job: Callable[[asyncpg.Connection], Awaitable[None]],
+        wake: Callable[[], None],
         counters: ReadCounters,
     ) -> None:
         self._connect = connect
         self._jitter = np.random.default_rng()
         self._purpose = purpose
         self._job = job
+        self._wake = wake
         self._counters = counters
         self._task: asyncio.Task[None] | None = None
         self.reason = "it was not opened yet"
@@ -111,5 +121,6 @@ class KeptConnection:
             raise
         except (*LOST, asyncpg.PostgresError, StoreError) as error:
             raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+        connection.add_termination_listener(lambda _: self._wake())
         self.reason = "it is connected but slow"
         return connection

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from qe_core.store.connection import Connect
-from qe_core.store.live.keeping import KeptConnection
+from qe_core.store.live.keeping import KeptConnection, require_open
 from qe_core.store.live.reader_settings import ReadCounters, ReaderSettings
 from qe_core.store.statements import STATEMENTS
 
@@ -77,7 +77,7 @@ class Listener:
         self._hear = hear
         self._compare = compare
         self._is_check_due = asyncio.Event()
-        self.kept = KeptConnection(connect, "notifications", self._listen, counters)
+        self.kept = KeptConnection(connect, "notifications", self._listen, self.check_soon, counters)
 
     def check_soon(self) -> None:
         """Compare versions, epochs and which tables are current now instead of at the next time."""
@@ -90,6 +90,7 @@ class Listener:
         is_after_silence = True
         while True:
             self._is_check_due.clear()
+            require_open(connection)
             lines = await connection.fetch(
                 STATEMENTS["read_table_versions"],
                 list(self._tables()),
