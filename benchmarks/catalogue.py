@@ -13,6 +13,7 @@ MODULES: tuple[str, ...] = (
     "benchmarks.updates",
     "benchmarks.lookups",
     "benchmarks.experience_log",
+    "benchmarks.agents",
     "benchmarks.learning_replay",
     "benchmarks.learning_solve",
     "benchmarks.learning_sampling",

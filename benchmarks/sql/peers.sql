@@ -346,3 +346,8 @@ ON CONFLICT (q_table_id, state) DO UPDATE SET
     target_m2 = excluded.target_m2,
     version = stored.version + 1,
     updated_at = now();
+
+-- name: count_updates
+-- How many updates the individual tables hold.
+SELECT coalesce(sum(visits), 0) FROM q_values_long
+WHERE level = 'individual';
