@@ -1,0 +1,11 @@
+"""Settings in the words of the learning core."""
+
+from qe_core.config import Settings
+from qe_core.hierarchy.lookup import DEFAULT_LOOKUP
+from qe_core.learning.q_table import DEFAULT_CONFIDENCE
+from qe_core.runtime.parameters import confidence_settings, lookup_settings
+
+
+def test_the_defaults_of_settings_and_of_the_core_are_the_same() -> None:
+    assert lookup_settings(Settings()) == DEFAULT_LOOKUP
+    assert confidence_settings(Settings()) == DEFAULT_CONFIDENCE
