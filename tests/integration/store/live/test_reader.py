@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,8 +21,8 @@ from qe_core.store.live.rows import Row, empty_row
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import THROWAWAY_SETTINGS
 from tests.integration.store.rows import FINGERPRINT
+from tests.integration.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 30.0
 QUICK = ReaderSettings(check_seconds=0.1, grace_seconds=0.2, refresh_pause_seconds=0.001)
 DEAF = ReaderSettings(check_seconds=3_600.0)
 """Versions are compared once, at the start."""
@@ -36,13 +36,6 @@ async def live(store: Store) -> AsyncIterator[Live]:
 
 def experience(number: int, state: int = 3, action: int = 1) -> Experience:
     return Experience(datetime.now(UTC), f"episode-{number}", 0, state, action, 5.0, 4, False, False, 0.5)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something holds; fail if it does not within patience."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():  # noqa: ASYNC110 - what is waited for is PostgreSQL's to do
-            await asyncio.sleep(0.005)
 
 
 async def row_of(live: Live, handle: TableHandle, state: int) -> Row:
