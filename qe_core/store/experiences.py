@@ -266,8 +266,7 @@ class ExperienceLog:
             for agent, source, rows in _by_log(table):
                 await connection.execute(STATEMENTS["lock_log"], agent, source)
                 new = await _without_known(connection, agent, source, _in_order(rows))
-                for fingerprint in pc.unique(new["fingerprint"]):
-                    part = new.filter(pc.equal(new["fingerprint"], fingerprint))
+                for _, part in _parted(new, "fingerprint"):
                     for stream in chunk_streams(part):
                         await connection.copy_to_table(
                             "experience_chunks",
@@ -290,10 +289,16 @@ class ExperienceLog:
 
 def _by_log(table: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
     """Yield rows by agent and source, sorted so that concurrent writers lock in one order."""
-    for agent in sorted(pc.unique(table["agent"]).to_pylist()):
-        rows = table.filter(pc.equal(table["agent"], agent))
-        for source in sorted(pc.unique(rows["source"]).to_pylist()):
-            yield agent, source, rows.filter(pc.equal(rows["source"], source))
+    for agent, rows in _parted(table, "agent"):
+        for source, part in _parted(rows, "source"):
+            yield agent, source, part
+
+
+def _parted(rows: pa.Table, name: str) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows of each value of a column, by value; rows that are all alike are not copied."""
+    values = sorted(pc.unique(rows[name]).to_pylist())
+    for value in values:
+        yield value, rows if len(values) == 1 else rows.filter(pc.equal(rows[name], value))
 
 
 def _in_order(rows: pa.Table) -> pa.Table:

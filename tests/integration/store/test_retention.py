@@ -92,7 +92,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chunks=st.lists(st.lists(steps, min_size=1, max_size=12), min_size=1, max_size=6),
     ages=st.lists(st.integers(0, 70), min_size=6, max_size=6),
@@ -203,9 +203,8 @@ async def test_contracts_and_agents_are_summarised_apart(store: Store, database_
 async def test_partitions_are_made_ahead_and_young_ones_left_alone(store: Store, database_url: str) -> None:
     days = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'experience_chunks'::regclass"
     [(before,)] = query(database_url, days)
-    execute(
-        database_url, "DROP TABLE {}", f"experience_chunks_{datetime.now(UTC) + timedelta(days=5):%Y_%m_%d}"
-    )
+    fifth = datetime.now(UTC) + timedelta(days=5)
+    execute(database_url, "DROP TABLE {}", f"experience_chunks_{fifth:%Y_%m_%d}")
     report = await store.retention.run(KEEP_DAYS, KEEP_NEWEST)
     assert report.partitions_made == 1
     assert query(database_url, days) == [(before,)]
