@@ -3,6 +3,7 @@
 What belongs here: options, progress, exit code. What does not: measuring (`harness`) and writing (`report`).
 """
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.catalogue import chosen_benchmarks
 from benchmarks.harness import Benchmark, Outcome, RowResult, Verdict
-from benchmarks.machine import describe_machine, describe_server
+from benchmarks.machine import busyness, describe_machine, describe_server
 from benchmarks.place import DEFAULT_DIRECTORY, Place
 from benchmarks.report import exit_code, shown, write_report
 from benchmarks.running import run_benchmark
@@ -48,6 +49,8 @@ def main(
         started = datetime.now(UTC)
         with Place(quick, directory, minutes) as place:
             circumstances = _circumstances(place, started, bool(only))
+            if circumstances["warning"]:
+                console.print(f"[yellow]{circumstances['warning']}")
             outcomes = [_run(console, benchmark, place) for benchmark in chosen]
             if place.has_server:
                 circumstances["postgresql"] = describe_server(place.server.url("postgres"))
@@ -114,6 +117,7 @@ def _circumstances(place: Place, started: datetime, is_partial: bool) -> dict[st
         "revision": revision.stdout.strip() or "unknown",
         "is_quick": place.is_quick,
         "is_partial": is_partial,
+        "warning": busyness(os.getloadavg()[0], os.cpu_count() or 1),
         "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
         **describe_machine(place.directory),
     }

@@ -21,7 +21,8 @@ from qe_core.runtime.learner import Learner
 from qe_core.store import Store
 
 STEPS = 10
-_CONTEXTS = 2_000
+_CONTEXTS = 300
+"""Different contexts each kind of agent meets; what happens with ever new ones is measured in `lookups`."""
 _SAMPLE_SECONDS = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

@@ -22,6 +22,25 @@ MOUNTS = Path("/proc/mounts")
 _GIBIBYTE = 2**30
 
 
+BUSY_SHARE = 0.25
+"""Of the cores: from this load on, other work disturbs what is measured."""
+
+
+def busyness(load: float, cores: int) -> str:
+    """Return a warning where the machine has other work to do, else nothing.
+
+    Args:
+        load: processes running or waiting, over the last minute.
+        cores: how many there are.
+    """
+    if load < BUSY_SHARE * cores:
+        return ""
+    return (
+        f"other work kept this machine busy at the start (load {load:.1f} on {cores} cores): "
+        "milliseconds are worth little, ratios less than otherwise"
+    )
+
+
 def describe_machine(directory: Path) -> dict[str, Any]:
     """Return what the figures depend on besides the code.
 

@@ -60,6 +60,7 @@ def as_markdown(circumstances: Mapping[str, Any], outcomes: Sequence[Outcome]) -
         "",
         _summary(results),
         "",
+        *([f"**Careful:** {circumstances['warning']}.", ""] if circumstances.get("warning") else []),
         "| figure | owed | measured | lowest … highest | margin | | ours | against |",
         "|---|---|---|---|---|---|---|---|",
         *(_table_line(result) for result in results),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import BenchmarkError
-from benchmarks.machine import describe_machine, file_system_of
+from benchmarks.machine import busyness, describe_machine, file_system_of
 from benchmarks.place import Place
 
 
@@ -43,3 +43,8 @@ def test_machine_is_described(tmp_path):
     assert found["cores"] >= 1
     assert found["memory_gib"] > 0
     assert "numpy" in found["packages"]
+
+
+def test_busy_machine_is_told():
+    assert busyness(0.9, 4) == ""
+    assert "load 1.0 on 4 cores" in busyness(1.0, 4)

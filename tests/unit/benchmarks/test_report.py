@@ -52,6 +52,12 @@ def test_reason_is_shown_where_there_is_no_figure():
     assert "benchmarks/requirements.txt" in text
 
 
+def test_warning_stands_above_the_figures():
+    text = as_markdown({"warning": "it was busy"}, [outcome(MET)])
+    assert text.index("**Careful:** it was busy.") < text.index("| figure |")
+    assert "Careful" not in as_markdown({"warning": ""}, [outcome(MET)])
+
+
 def test_json_holds_every_figure_and_null_for_what_is_no_number(tmp_path):
     as_data, as_text = write_report(tmp_path / "new", "bench", {"cores": 4}, [outcome(MET, NONE_LOST)])
     document = json.loads(as_data.read_text())
