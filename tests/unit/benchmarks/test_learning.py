@@ -122,3 +122,17 @@ def test_another_order_of_the_same_updates_is_found(place):
         found["numpy"]["offset"] = found["numpy"]["offset"][::-1]
         with pytest.raises(ResultsDifferError, match="composed updates differ in offset"):
             running.check(found)
+
+
+def test_compiled_replay_is_far_faster_than_a_loop_and_the_same(place):
+    # Several hundred times on a quiet machine; twenty fails only where the loop was not compiled.
+    with learning_replay.prepare_replay(place, 300, 6) as running:
+        for _ in range(2):
+            taken = {name: measure() for name, measure in running.run.items()}
+        running.check({name: measurement.result for name, measurement in taken.items()})
+        rates = {name: measurement.values["updates_per_second"] for name, measurement in taken.items()}
+        assert rates["ours"] > 20 * rates["numpy loop"]
+        other = {name: measurement.result for name, measurement in taken.items()}
+        other["tuned loop"] = QTable.zeros(300, 6)
+        with pytest.raises(ResultsDifferError, match="tables of ours and tuned loop differ in q"):
+            running.check(other)
