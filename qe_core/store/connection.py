@@ -34,6 +34,7 @@ LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's state after a message it did not wait for, such as a shutdown
     OSError,
 )
 """What the driver raises when a connection is gone, or was never there."""
@@ -144,8 +145,10 @@ class Database:
             raise explained(error, self._url) from error
         try:
             await _check_server(connection, database_name(self._url))
-        except BaseException:
+        except BaseException as error:
             connection.terminate()
+            if isinstance(error, LOST):
+                raise explained(error, self._url) from error
             raise
         return connection
 
@@ -219,7 +222,7 @@ def explained(error: Exception, url: str) -> Exception:
             return DatabaseUnavailableError(
                 f"{place} does not answer within {CONNECT_SECONDS:g} s; check the address and the network"
             )
-        case OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+        case OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return DatabaseUnavailableError(
                 f"{place} cannot be reached: {error}; check that the server runs and "
                 "QE_DATABASE_URL is right, or unset it to use the embedded server"

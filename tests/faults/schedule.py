@@ -83,10 +83,10 @@ class Rhythm:
 
 
 RHYTHMS = {
-    Fault.SERVER_KILLED: Rhythm(30, 26, 1.4, 0.3),
-    Fault.WRITER_KILLED: Rhythm(30, 20, 1.0, 0.0),
+    Fault.SERVER_KILLED: Rhythm(32, 28, 1.0, 0.3),
+    Fault.WRITER_KILLED: Rhythm(22, 24, 0.8, 0.0),
     Fault.CONNECTIONS_CUT: Rhythm(24, 12, 0.8, 0.0),
-    Fault.SERVER_RESTARTED: Rhythm(10, 4, 1.2, 0.5),
+    Fault.SERVER_RESTARTED: Rhythm(10, 4, 1.0, 0.5),
     Fault.WRITER_STOPPED: Rhythm(8, 5, 1.0, 1.5),
     Fault.DISK_FULL: Rhythm(6, 4, 1.5, 2.5),
     Fault.CLOCK_STEPPED: Rhythm(10, 6, 1.0, 0.0),

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -150,7 +150,7 @@ async def run(job: Job) -> None:
 
 @asynccontextmanager
 async def _opened(job: Job) -> AsyncIterator[tuple[Store, Live]]:
-    """Open the store, waiting for a server that is away just now."""
+    """Open the store and its hot path, waiting for a server that is away just now."""
     settings = replace(
         LiveSettings(),
         deadline_seconds=job.deadline_seconds,
@@ -158,18 +158,15 @@ async def _opened(job: Job) -> AsyncIterator[tuple[Store, Live]]:
         batch_limit=job.batch_limit,
     )
     while True:
-        connecting = Store.connect(job.url, pool_size=2)
-        try:
-            store = await connecting.__aenter__()
-        except DatabaseUnavailableError:
-            await asyncio.sleep(_AWAY_SECONDS)
-            continue
-        break
-    try:
-        async with store.live(settings) as live:
+        async with AsyncExitStack() as opening:
+            try:
+                store = await opening.enter_async_context(Store.connect(job.url, pool_size=2))
+                live = await opening.enter_async_context(store.live(settings))
+            except DatabaseUnavailableError:
+                await asyncio.sleep(_AWAY_SECONDS)
+                continue
             yield store, live
-    finally:
-        await connecting.__aexit__(None, None, None)
+            return
 
 
 async def _obey(caller: Caller) -> None:

@@ -147,7 +147,11 @@ class Line:
         """
         if self.sent is None:
             entries = self._take(batch_limit)
-            flush = Flush.compose(uuid4(), self.handle, packed(entries), source)
+            try:
+                flush = Flush.compose(uuid4(), self.handle, packed(entries), source)
+            except BaseException:
+                self.waiting.extendleft(reversed(entries))
+                raise
             self.sent = Sent(flush, tuple(entries))
             self.is_ambiguous = False
         return self.sent
@@ -157,6 +161,12 @@ class Line:
         if self.sent is not None and not self.is_ambiguous:
             self.waiting.extendleft(reversed(self.sent.entries))
             self.sent = None
+
+    def take_waiting(self) -> list[Entry]:
+        """Remove and return all entries that are not sent."""
+        found = list(self.waiting)
+        self.waiting.clear()
+        return found
 
     def expired(self, now: float) -> list[Entry]:
         """Remove and return the waiting entries whose callers have waited long enough."""

@@ -26,9 +26,11 @@ LARGEST_TARGET = 1e9
 
 LONGEST_EPISODE_NAME = 500
 LARGEST_STEP = 2**31 - 1
+LARGEST_POLICY_VERSION = 2**63 - 1
 
 _EARLIEST_MICROSECONDS = round(EARLIEST.timestamp() * 1_000_000)
 _FUTURE_MICROSECONDS = round(FUTURE_TOLERANCE.total_seconds() * 1_000_000)
+_NO_POLICY_VERSION = f"is not 0 … {LARGEST_POLICY_VERSION}; take it from the decision, or leave it out"
 _REQUIRED = ("episode", "step", "reward", "next_state", "terminated", "truncated", "propensity")
 
 
@@ -53,7 +55,7 @@ def check_single(
         ("next_state", experience.next_state, handle.state_count),
         ("action", experience.action, handle.action_count),
     ):
-        if not 0 <= value < size:
+        if not isinstance(value, int | np.integer) or not 0 <= value < size:
             raise ExperienceRejectedError(
                 f"{name} {value} does not exist in the {handle.level} table {handle.name}: it has 0 … "
                 f"{size - 1}; encode it under the contract of the handle"
@@ -76,6 +78,9 @@ def check_single(
     for rule, is_broken in broken:
         if is_broken:
             raise ExperienceRejectedError(f"{experience} breaks a rule of the log: {RULES[rule]}")
+    version = experience.policy_version
+    if version is not None and not 0 <= version <= LARGEST_POLICY_VERSION:
+        raise ExperienceRejectedError(f"policy_version {version} {_NO_POLICY_VERSION}")
     _check_episode_name(experience.episode)
 
 
@@ -155,10 +160,9 @@ def _pack_experiences(
         raise ExperienceRejectedError(
             f"a batch with occurred_at needs {', '.join(missing)} too; give all columns or leave out all"
         )
-    episode = batch.episode if isinstance(batch.episode, pa.Array) else pa.array(batch.episode, pa.string())
     packed = PackedExperiences(
         occurred_at=_column("occurred_at", batch.occurred_at, np.int64),
-        episode=episode.cast(pa.string()),
+        episode=_names(batch.episode),
         step=_column("step", batch.step, np.int32),
         state=state,
         action=action,
@@ -203,6 +207,7 @@ def _check_rows(handle: TableHandle, packed: PackedExperiences) -> None:
         ("experience_success_is_at_the_end", (success < -1) | (success > 1) | ((success >= 0) & ~is_end)),
     ):
         _refuse(is_broken, "the experience", RULES[rule])
+    _refuse(packed.policy_version < -1, "policy_version", f"it {_NO_POLICY_VERSION}")
     data = packed.episode.buffers()[2]
     if packed.episode.null_count or (data is not None and b"\0" in data.to_pybytes()):
         raise ExperienceRejectedError("every episode needs a name without the character NUL; fill it in")
@@ -221,9 +226,13 @@ def _check_learning(target: float, learning_rate: float) -> None:
 
 
 def _check_episode_name(episode: str) -> None:
-    if len(episode.encode()) > LONGEST_EPISODE_NAME:
+    try:
+        length = len(episode.encode())
+    except UnicodeError as error:
+        raise ExperienceRejectedError(f"an episode's name cannot be stored as text: {error}") from None
+    if length > LONGEST_EPISODE_NAME:
         raise ExperienceRejectedError(
-            f"an episode's name has at most {LONGEST_EPISODE_NAME} bytes, not {len(episode.encode())}; "
+            f"an episode's name has at most {LONGEST_EPISODE_NAME} bytes, not {length}; "
             "use an identifier, and keep what it stands for elsewhere"
         )
     if "\0" in episode:
@@ -256,6 +265,13 @@ def _column(name: str, values: Any, wanted: npt.DTypeLike) -> npt.NDArray[Any]:
     if given.dtype.kind in "iu" and not np.array_equal(column, given):
         raise LearningError(f"column {name} holds numbers beyond {np.dtype(wanted)}")
     return column
+
+
+def _names(values: Any) -> pa.StringArray:
+    try:
+        return (values if isinstance(values, pa.Array) else pa.array(values, pa.string())).cast(pa.string())
+    except (TypeError, UnicodeError, pa.ArrowException) as error:
+        raise ExperienceRejectedError(f"names of episodes cannot be read as text: {error}") from None
 
 
 def _optional(

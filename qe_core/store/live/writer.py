@@ -267,14 +267,24 @@ class UpdateWriter:
 
     def _give_up(self, line: Line, fault: Exception) -> None:
         """Answer the callers of a flush that met a fault nobody expected."""
-        if line.sent is not None:
-            error = OutcomeUnknownError(
-                f"sending {line.sent.flush.count} updates of {line.handle.name} met a fault: {fault!r}; "
-                "they are stored once or not at all. Please report this"
-            )
-            error.__cause__ = fault
-            self._totals["unknown_outcomes"] += line.sent.flush.count
-            self._settle(line, line.sent, error)
+        if line.sent is None:
+            # Nothing was sent: whatever waits cannot be, and would only meet the same fault again.
+            entries = line.take_waiting()
+            refusal = StoreError(f"updates of {line.handle.name} cannot be sent: {fault!r}; none was stored")
+            refusal.__cause__ = fault
+            self._totals["refused_updates"] += sum(entry.count for entry in entries)
+            if entries:
+                self._leave(line, entries)
+            for entry in entries:
+                entry.settle(fault if isinstance(fault, StoreError) else refusal)
+            return
+        error = OutcomeUnknownError(
+            f"sending {line.sent.flush.count} updates of {line.handle.name} met a fault: {fault!r}; "
+            "they are stored once or not at all. Please report this"
+        )
+        error.__cause__ = fault
+        self._totals["unknown_outcomes"] += line.sent.flush.count
+        self._settle(line, line.sent, error)
 
     def _leave(self, line: Line, entries: Sequence[Entry]) -> None:
         """Let settled entries go: from what is pending, and from the queue."""
