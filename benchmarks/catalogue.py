@@ -11,6 +11,7 @@ from qe_core.errors import nearest
 
 MODULES: tuple[str, ...] = (
     "benchmarks.updates",
+    "benchmarks.decide",
     "benchmarks.lookups",
     "benchmarks.experience_log",
     "benchmarks.agents",
