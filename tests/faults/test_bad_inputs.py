@@ -37,11 +37,11 @@ BAD_VALUES: list[tuple[str, Any]] = [
     *(("reward", bad) for bad in (math.nan, math.inf, -math.inf, math.nextafter(100, 101), -1e308)),
     *(("propensity", bad) for bad in (math.nan, math.inf, 0.0, -0.5, math.nextafter(1, 2))),
     *(("exploration_rate", bad) for bad in (math.inf, -0.1, math.nextafter(1, 2))),
-    *(("state", bad) for bad in (-1, STATES, 2**31, 2**63, -(2**63))),
-    *(("next_state", bad) for bad in (-1, STATES, 2**63)),
-    *(("action", bad) for bad in (-1, len(ACTIONS), 2**15, 2**16, 2**63)),
-    *(("step", bad) for bad in (-1, 2**31, 2**63)),
-    *(("policy_version", bad) for bad in (2**63, -(2**63) - 1)),
+    *(("state", bad) for bad in (-1, STATES, 2**31, 2**63, -(2**63), 1.5, math.nan)),
+    *(("next_state", bad) for bad in (-1, STATES, 2**63, 1.5)),
+    *(("action", bad) for bad in (-1, len(ACTIONS), 2**15, 2**16, 2**63, 1.5)),
+    *(("step", bad) for bad in (-1, 2**31, 2**63, 1.5)),
+    *(("policy_version", bad) for bad in (2**63, -(2**63) - 1, -2, 1.5)),
     *(("episode", bad) for bad in ("", "a\0b", "x" * 501, "é" * 251, "\ud800")),
     ("terminated", None),
     ("success", True),
@@ -106,7 +106,7 @@ def spoiled(name: str, value: Any) -> Experience:
 
 def batch_of(*experiences: Experience, target: float = 1.0, learning_rate: float = 0.5) -> UpdateBatch:
     """Return experiences as columns, as plain lists: the way a careless caller would."""
-    columns = dict(zip(Experience._fields, zip(*experiences, strict=True), strict=True))
+    columns: dict[str, Any] = dict(zip(Experience._fields, zip(*experiences, strict=True), strict=True))
     del columns["occurred_at"]
     columns["exploration_rate"] = [math.nan if rate is None else rate for rate in columns["exploration_rate"]]
     columns["success"] = [-1 if of is None else int(of) for of in columns["success"]]
@@ -296,3 +296,19 @@ async def test_what_the_server_checks_again_is_checked_before_it_is_sent(
     await live.writer.record(handle, GOOD, 1.0, 0.5)
     with pytest.raises(psycopg2.errors.CheckViolation):
         ask(database_url, "UPDATE experience_chunks SET reward[1] = 'NaN'")
+
+
+async def test_a_record_that_cannot_be_sent_leaves_nobody_waiting(
+    live: Live, handle: TableHandle, neighbour: TableHandle, database_url: str
+) -> None:
+    """A value of a type nobody thought of passes the rules and then fits no column."""
+    strange = GOOD._replace(terminated=True, success="yes")  # type: ignore[arg-type]
+    bad = asyncio.create_task(live.writer.record(handle, strange, 1.0, 0.5))
+    beside = await live.writer.record(neighbour, GOOD, 1.0, 0.5)
+    with pytest.raises(StoreError, match="none was stored"):
+        await bad
+    assert beside.version == 1
+    assert (await live.writer.record(handle, GOOD, 1.0, 0.5)).version == 1
+    assert live.writer.counters.queue_length == 0
+    assert live.writer.counters.refused_updates == 1
+    assert ask(database_url, "SELECT count(*) FROM learning_experiences") == [(2,)]

@@ -1,6 +1,7 @@
 """The oracle's arithmetic and its other columns, by hand-worked numbers."""
 
 from dataclasses import replace
+from typing import Any
 
 from tests.faults.evidence import Chunk, Evidence, Logged, Pair
 from tests.faults.journal import HUNG, Call, Journals, Publication, Row
@@ -56,11 +57,14 @@ EVIDENCE = Evidence(
 )
 
 
-def judged(journals: Journals = JOURNALS, evidence: Evidence = EVIDENCE, **killed: float) -> Verdict:
+def judged(
+    journals: Journals = JOURNALS, evidence: Evidence = EVIDENCE, killed_at: float | None = None
+) -> Verdict:
+    killed = {} if killed_at is None else {FIRST.writer: killed_at}
     return judge(journals, evidence, killed, LONGEST_SECONDS)
 
 
-def with_second(**changed: object) -> Journals:
+def with_second(**changed: Any) -> Journals:
     return Journals({FIRST.call: FIRST, SECOND.call: replace(SECOND, **changed)})
 
 
@@ -86,7 +90,7 @@ def test_a_publication_multiplies_what_was_there_when_it_committed() -> None:
 
 
 def test_an_unanswered_call_that_was_committed_counts_as_settled() -> None:
-    verdict = judged(with_second(answered_at=None, version=None), **{"w0.0": 11.0})
+    verdict = judged(with_second(answered_at=None, version=None), killed_at=11.0)
     assert verdict.is_clean
     assert (verdict.acknowledged, verdict.settled) == (1, 2)
 
@@ -94,9 +98,9 @@ def test_an_unanswered_call_that_was_committed_counts_as_settled() -> None:
 def test_a_call_without_an_answer_is_hanging_unless_its_writer_died_soon() -> None:
     unanswered = with_second(answered_at=None, version=None)
     assert judged(unanswered).hanging == 1
-    assert judged(unanswered, **{"w0.0": SECOND.made_at + LONGEST_SECONDS + 1}).hanging == 1
-    assert judged(unanswered, **{"w0.0": SECOND.made_at + 1}).hanging == 0
-    assert judged(with_second(version=None, error=HUNG), **{"w0.0": SECOND.made_at + 1}).hanging == 1
+    assert judged(unanswered, killed_at=SECOND.made_at + LONGEST_SECONDS + 1).hanging == 1
+    assert judged(unanswered, killed_at=SECOND.made_at + 1).hanging == 0
+    assert judged(with_second(version=None, error=HUNG), killed_at=SECOND.made_at + 1).hanging == 1
 
 
 def test_an_unknown_outcome_may_be_stored_and_a_refusal_may_not() -> None:

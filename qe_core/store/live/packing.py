@@ -55,7 +55,7 @@ def check_single(
         ("next_state", experience.next_state, handle.state_count),
         ("action", experience.action, handle.action_count),
     ):
-        if not isinstance(value, int | np.integer) or not 0 <= value < size:
+        if not _is_whole(value, size - 1):
             raise ExperienceRejectedError(
                 f"{name} {value} does not exist in the {handle.level} table {handle.name}: it has 0 … "
                 f"{size - 1}; encode it under the contract of the handle"
@@ -68,7 +68,7 @@ def check_single(
     rate = experience.exploration_rate
     broken = (
         ("experience_names_are_given", not experience.episode),
-        ("experience_step_is_positive", not 0 <= experience.step <= LARGEST_STEP),
+        ("experience_step_is_positive", not _is_whole(experience.step, LARGEST_STEP)),
         ("experience_reward_is_in_points", not -100.0 <= experience.reward <= 100.0),
         ("experience_end_is_unambiguous", experience.terminated and experience.truncated),
         ("experience_propensity_is_a_probability", not 0.0 < experience.propensity <= 1.0),
@@ -79,7 +79,7 @@ def check_single(
         if is_broken:
             raise ExperienceRejectedError(f"{experience} breaks a rule of the log: {RULES[rule]}")
     version = experience.policy_version
-    if version is not None and not 0 <= version <= LARGEST_POLICY_VERSION:
+    if version is not None and not _is_whole(version, LARGEST_POLICY_VERSION):
         raise ExperienceRejectedError(f"policy_version {version} {_NO_POLICY_VERSION}")
     _check_episode_name(experience.episode)
 
@@ -213,6 +213,11 @@ def _check_rows(handle: TableHandle, packed: PackedExperiences) -> None:
         raise ExperienceRejectedError("every episode needs a name without the character NUL; fill it in")
     if lengths.max(initial=0) > LONGEST_EPISODE_NAME:
         _check_episode_name(max(packed.episode.to_pylist(), key=len))
+
+
+def _is_whole(value: object, largest: int) -> bool:
+    """Whether a value is a whole number up to ``largest``: a fraction would be cut off unseen."""
+    return isinstance(value, int | np.integer) and bool(0 <= value <= largest)
 
 
 def _check_learning(target: float, learning_rate: float) -> None:
