@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -188,13 +189,15 @@ def prepare(place: Place) -> Iterator[Running]:
             """Compare both tables bit for bit, and count every row."""
             require_equal("digest and visits of both tables", found["ours"], found["generated"])
             require_equal("transitions that were read", found["reading"], rows)
-            require_equal("visits in the table", found["ours"][1], rows)
+            for name in ("ours", "scattered"):
+                require_equal(f"visits in the table of {name}", found[name][1], rows)
 
         yield Running(
             {
                 "ours": lambda: in_own_process(train, world, source),
                 "generated": lambda: in_own_process(train, world, rows),
                 "reading": lambda: in_own_process(read, *source),
+                "scattered": lambda: in_own_process(train, replace(world, is_scattered=True), rows),
             },
             check,
         )
@@ -210,12 +213,22 @@ BENCHMARKS = (
             ),
             Contestant("generated", "the same transitions generated in the process, trained on alike"),
             Contestant("reading", "the same experiences read in the same batches, nothing done with them"),
+            Contestant(
+                "scattered", "as many generated transitions of which hardly two are alike, trained on"
+            ),
         ),
         rows=(
             Row(
                 "training-memory",
                 f"peak memory of a process training on {ROWS:,} experiences of one agent",
                 Of("ours", "peak_gib"),
+                bound=at_most(MEMORY_GIB),
+                unit="GiB",
+            ),
+            Row(
+                "training-memory-scattered",
+                f"the same where hardly two of {ROWS:,} transitions are alike, the worst case",
+                Of("scattered", "peak_gib"),
                 bound=at_most(MEMORY_GIB),
                 unit="GiB",
             ),

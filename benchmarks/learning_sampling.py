@@ -7,6 +7,7 @@ torchrl's compiled part is built for one release of torch and names functions an
 needs none of them, so it is loaded with symbols looked up when they are called.
 """
 
+import logging
 import math
 import os
 import sys
@@ -122,6 +123,7 @@ class Torchrl:
             from torchrl import data  # type: ignore[import-not-found]
         finally:
             sys.setdlopenflags(flags)
+        logging.getLogger("torchrl").setLevel(logging.WARNING)
         self.torch = torch
         sampler = data.PrioritizedSampler(
             len(log), alpha=PRIORITY_EXPONENT, beta=IMPORTANCE_EXPONENT, eps=MINIMUM_ERROR

@@ -25,11 +25,13 @@ class World:
         state_count: S.
         action_count: A.
         seed: of the world and everything drawn from it.
+        is_scattered: whether any state may follow instead, so that hardly two transitions are alike.
     """
 
     state_count: int
     action_count: int
     seed: int = 7
+    is_scattered: bool = False
 
     def batches(self, row_count: int) -> Iterator[Transitions]:
         """Yield so many transitions from uniformly drawn pairs, always the same ones, batch by batch."""
@@ -40,11 +42,16 @@ class World:
         for first in range(0, row_count, ROWS_DRAWN):
             count = min(ROWS_DRAWN, row_count - first)
             pair = generator.integers(0, pairs, count)
+            following = (
+                generator.integers(0, self.state_count, count)
+                if self.is_scattered
+                else successor[pair, generator.integers(0, SUCCESSORS, count)]
+            )
             yield Transitions(
                 pair // self.action_count,
                 (pair % self.action_count).astype(np.int16),
                 mean[pair] + generator.normal(0.0, NOISE_POINTS, count),
-                successor[pair, generator.integers(0, SUCCESSORS, count)],
+                following,
                 generator.random(count) < TERMINATION,
                 np.zeros(count, dtype=np.bool_),
             )
