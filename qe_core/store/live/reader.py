@@ -17,7 +17,7 @@ import asyncpg
 
 from qe_core.errors import StoreError
 from qe_core.store.connection import Connect
-from qe_core.store.live.asking import Asking, Found
+from qe_core.store.live.asking import Answer, Asking, Found
 from qe_core.store.live.cache import CachedTable, Key, RowCache
 from qe_core.store.live.listener import NOBODY, Listener, Notice
 from qe_core.store.live.reader_settings import DEFAULT_READER, ReadCounters, ReaderSettings
@@ -105,8 +105,8 @@ class Reader:
             return [cached[key] for key in keys]
         self.counters.misses += len(missing)
         # What was cached may be dropped to make room while the rest is on its way.
-        found = cached | await self._asking.rows(missing)
-        return [self._row(key, found) for key in keys]
+        cached |= await self._asking.rows(missing)
+        return [self._row(key, cached) for key in keys]
 
     @property
     def is_away(self) -> bool:
@@ -138,22 +138,18 @@ class Reader:
             )
         return row
 
-    def _adopt(self, records: Sequence[asyncpg.Record]) -> Found:
+    def _adopt(self, answers: Sequence[Answer]) -> Found:
         """Take a query's rows into the cache; those that changed since are asked for again."""
         found: Found = {}
         again: list[Key] = []
-        seen: dict[CachedTable, int] = {}
-        tables = self._cache.tables
-        for q_table_id, state, version, epoch, is_current, packed in records:
-            table = tables[q_table_id]
-            found[table, state] = table.adopt(state, decode_row(packed, table.handle.action_count), version)
+        for key, version, epoch, is_current, packed in answers:
+            table, state = key
+            found[key] = table.adopt(state, decode_row(packed, table.handle.action_count), version)
             if not table.is_fresh(state):
-                again.append((table, state))
-            if table not in seen:
-                seen[table] = version
-                table.epoch, table.is_current = epoch, is_current
-        for table, version in seen.items():
-            self._expect(table, version)
+                again.append(key)
+            table.epoch, table.is_current = epoch, is_current
+            if table.through != version:
+                self._expect(table, version)
         if again:
             self._asking.refresh(again)
         return found

@@ -63,6 +63,7 @@ class ReadCounters:
         missed_notifications: times all cached rows of a table were read again because some were lost.
         deadlines: lookups that failed because no answer came in time.
         evictions: rows removed to make room.
+        lost_queries: asked again because their connection was lost.
         reconnects: connections made anew after one was lost.
         away: connections that are lost at present.
     """
@@ -77,6 +78,7 @@ class ReadCounters:
     missed_notifications: int = 0
     deadlines: int = 0
     evictions: int = 0
+    lost_queries: int = 0
     reconnects: int = 0
     away: int = 0
 

@@ -12,6 +12,18 @@ FROM unnest($1::int[], $2::bigint[]) AS asked (q_table_id, state)
 INNER JOIN q_tables AS tables ON asked.q_table_id = tables.q_table_id
 LEFT JOIN q_values AS rows ON asked.q_table_id = rows.q_table_id AND asked.state = rows.state;
 
+-- name: read_live_row
+-- One state of one table, found or not, packed, with what its table is at that moment.
+SELECT
+    tables.version,
+    tables.epoch,
+    tables.is_current,
+    array_send(rows.q) || array_send(rows.visits) || array_send(rows.target_mean)
+    || array_send(rows.target_m2) || array_send(rows.weights) AS packed
+FROM q_tables AS tables
+LEFT JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id AND rows.state = $2::bigint
+WHERE tables.q_table_id = $1::int;
+
 -- name: read_table_versions
 -- What some tables are now: the check behind the notifications.
 SELECT
