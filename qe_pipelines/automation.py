@@ -40,6 +40,12 @@ statistics = dg.define_asset_job(
     description="Statistics windows, verdicts, and the views and report that show them.",
     config=IN_PROCESS,
 )
+retention = dg.define_asset_job(
+    "retention",
+    selection=dg.AssetSelection.assets("experience_retention"),
+    description="Count old experiences in summaries, remove them, and check that nothing is lost.",
+    config=IN_PROCESS,
+)
 checks = dg.define_asset_job(
     "checks",
     selection=dg.AssetSelection.all_asset_checks(),
@@ -55,7 +61,7 @@ UNFINISHED = [
 ]
 """The states of a run that has yet to end."""
 
-JOBS = [whole_graph, learn, replay, statistics, checks]
+JOBS = [whole_graph, learn, replay, statistics, retention, checks]
 
 
 def all_agents(run_key: str | None = None) -> dg.RunRequest:

@@ -15,6 +15,7 @@ class Stage:
     Q_TABLES = "stage_2_q_tables"
     CONVERGENCE = "stage_3_convergence"
     REPORTING = "stage_4_reporting"
+    MAINTENANCE = "stage_5_maintenance"
 
 
 def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadataValue]:

@@ -10,13 +10,14 @@ from qe_pipelines import automation, defs
 from qe_pipelines.defs.convergence.schedules import replay_training, statistics_windows
 from qe_pipelines.defs.experiences.sensors import new_experiences
 from qe_pipelines.defs.maintenance.failures import run_failures
+from qe_pipelines.defs.maintenance.retention import daily_retention
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
 definitions = dg.Definitions(
     assets=dg.load_assets_from_package_module(defs),
     asset_checks=dg.load_asset_checks_from_package_module(defs),
     jobs=automation.JOBS,
-    schedules=[replay_training, statistics_windows],
+    schedules=[replay_training, statistics_windows, daily_retention],
     sensors=[new_experiences, run_failures],
     resources={"database": FleetDatabase(), "settings": FleetSettings()},
 )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from qe_core.cli.help import Command
-from qe_core.cli.opening import wait_for
+from qe_core.cli.opening import opened_store, wait_for
 from qe_core.cli.screen import say
 from qe_core.errors import ConfigError
 
@@ -87,6 +87,35 @@ def migrate() -> None:
         f"schema {report.from_revision or 'empty'} -> {report.to_revision}"
         if is_changed
         else f"schema {report.to_revision} is up to date"
+    )
+
+
+@app.command(cls=Command)
+def retention() -> None:
+    """Count old experiences in summaries and remove them, as learning.json says; harmless to repeat.
+
+    Each agent's newest experiences stay raw for replay, and no table changes. The graph does this daily.
+
+    Example:
+        qe db retention
+    """
+    from qe_core.config import load_settings
+    from qe_core.store import RetentionReport
+
+    values = load_settings().values
+
+    async def run() -> RetentionReport:
+        """Run it on the project's store."""
+        async with opened_store() as store:
+            return await store.retention.run(
+                values.retention.experiences_days, values.replay.capacity_transitions
+            )
+
+    report = wait_for(run())
+    say(f"everything that arrived since {report.oldest_day} is kept")
+    say(
+        f"{report.experiences_folded:,} older experiences summarised, "
+        f"{report.experiences_kept:,} kept for replay, {len(report.partitions_dropped)} days removed"
     )
 
 

@@ -259,7 +259,7 @@ class RetentionSettings(Section):
     """How long raw data is kept."""
 
     experiences_days: int = Field(
-        default=30, ge=1, le=3_650, description="Days before raw experiences may be dropped."
+        default=30, ge=1, le=3_650, description="Days all experiences stay raw; later, summaries stay."
     )
 
 
@@ -271,6 +271,9 @@ class PipelineSettings(Section):
     )
     statistics_cron: Cron = Field(
         default="15 * * * *", description="When statistics windows are computed, cron, UTC."
+    )
+    retention_cron: Cron = Field(
+        default="45 2 * * *", description="When old experiences are summarised and removed, cron, UTC."
     )
     experience_batch_count: int = Field(
         default=100, ge=1, description="New experiences of an agent that start its graph at once."

@@ -47,6 +47,7 @@ def convergence_windows(
     learning_rate: LearningRate = DEFAULT_RATE,
     settings: ConvergenceSettings = DEFAULT_CONVERGENCE,
     idle_seconds: float | None = None,
+    warm_up_rows: int = 0,
 ) -> list[WindowStatistics]:
     """Return the windows of a log, oldest first, each with its verdict.
 
@@ -64,13 +65,15 @@ def convergence_windows(
         learning_rate: what the replay learns with.
         settings: window sizes and thresholds.
         idle_seconds: time since the last experience; makes the last verdict stale where it is long.
+        warm_up_rows: rows that are learned from before the first window and belong to none; below the first
+            of ``episode_ends``.
 
     Raises:
         LearningError: a column does not fit; the message names the first bad entries.
     """
     require_discount(discount)
     transitions.validate(state_count, action_count)
-    episodes = _Episodes.of(len(transitions), episode_ends, success, exploration_rate)
+    episodes = _Episodes.of(len(transitions), episode_ends, success, exploration_rate, warm_up_rows)
     count = len(episodes.end_row)
     if count == 0:
         return []
@@ -78,6 +81,7 @@ def convergence_windows(
     ends = np.arange(size, count + 1, size) if count >= size else np.array([count])
     ends[-1] = count
     replay = _Replay(transitions, state_count, action_count, discount, learning_rate, settings)
+    replay.warm_up(warm_up_rows)
     windows, first = [], 0
     for index, end in enumerate(ends.tolist()):
         windows.append(replay.window(index, episodes.slice(first, end)))
@@ -96,7 +100,7 @@ class _Episodes:
 
     @classmethod
     def of(
-        cls, row_count: int, ends: npt.ArrayLike, success: npt.ArrayLike, rate: npt.ArrayLike
+        cls, row_count: int, ends: npt.ArrayLike, success: npt.ArrayLike, rate: npt.ArrayLike, begin: int
     ) -> "_Episodes":
         """Return the episodes, checked against the number of rows and each other."""
         end_row, succeeded = np.asarray(ends, dtype=np.int64), np.asarray(success).astype(np.int64)
@@ -106,7 +110,7 @@ class _Episodes:
                 f"episode_ends, success and exploration_rate must have one length, got {len(end_row)}, "
                 f"{len(succeeded)}, {len(rates)}; pass one entry per finished episode"
             )
-        first_row = np.concatenate([[0], end_row[:-1]]).astype(np.int64)[: len(end_row)]
+        first_row = np.concatenate([[begin], end_row[:-1]]).astype(np.int64)[: len(end_row)]
         for name, is_bad, values in (
             (
                 "episode_ends must increase and lie in the log",
@@ -158,6 +162,11 @@ class _Replay:
         self.entry_count = np.zeros(len(first), dtype=np.int64)
         self.reward_sum = np.zeros(shape[0] * shape[1])
         self.window_starts: list[int] = []
+
+    def warm_up(self, rows: int) -> None:
+        """Learn from the first rows of the log without reporting."""
+        if rows > 0:
+            self._learn(0, rows)
 
     def window(self, index: int, episodes: _Episodes) -> WindowStatistics:
         """Replay one window and return its figures, still without a verdict."""

@@ -23,11 +23,13 @@ from qe_core.store.records import (
     TableHandle,
     TableSummary,
 )
+from qe_core.store.retention import Evidence, RetentionReport
 from qe_core.store.store import Store
 
 __all__ = [
     "AgentStatus",
     "EpisodeReturns",
+    "Evidence",
     "ExperienceColumns",
     "ExperienceCounts",
     "ExperienceRejectedError",
@@ -39,6 +41,7 @@ __all__ = [
     "MigrationReport",
     "PublishResult",
     "Rebuild",
+    "RetentionReport",
     "StaleEpochError",
     "StatsWindow",
     "Store",

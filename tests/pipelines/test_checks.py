@@ -9,6 +9,7 @@ from qe_pipelines.running import QUIET
 from tests.pipelines.conftest import experience_columns, run_sql
 
 LOG = "experience_chunks"
+SHARED = "agent, fingerprint, source, first_at, last_at"
 ARRAYS = (
     "episode, step, state, action, reward, next_state, terminated, truncated, propensity, exploration_rate, "
     "success, policy_version"
@@ -39,9 +40,8 @@ FAULTS = {
         "experiences/values_are_in_range", f"UPDATE {LOG} SET action[1] = 99 {ONE_CHUNK}"),
     "a step logged again at another time": (
         "experiences/episodes_are_whole",
-        f"INSERT INTO {LOG} (agent, fingerprint, source, experiences, first_at, last_at, occurred_at, {ARRAYS}) "
-        "SELECT agent, fingerprint, source, 1, first_at, last_at, ARRAY[first_at + interval '1 ms'], "
-        f"{FIRST} FROM {LOG} {ONE_CHUNK}"),
+        f"INSERT INTO {LOG} (experiences, {SHARED}, occurred_at, {ARRAYS}) "
+        f"SELECT 1, {SHARED}, ARRAY[first_at + interval '1 ms'], {FIRST} FROM {LOG} {ONE_CHUNK}"),
     "a step after the end of its episode": (
         "experiences/episodes_are_whole", f"UPDATE {LOG} SET terminated[1] = true {ONE_CHUNK}"),
     "an end of two kinds": (

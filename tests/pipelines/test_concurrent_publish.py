@@ -1,12 +1,13 @@
 """Agents go on learning while their tables are rebuilt: nothing they learn may be lost."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from qe_core.config import load_settings
 from qe_core.fleet import AgentContract, registry
-from qe_core.learning.experience import Transitions
+from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.store import Store
 from qe_core.store.experiences import ExperienceLog
 from tests.pipelines.conftest import EPISODES, STEPS, dump, experience_columns
@@ -32,17 +33,17 @@ async def test_update_between_load_and_publish_is_kept_by_the_retry(
     from qe_pipelines.tables import individual_table
 
     contract, settings = registry().get("quality-gate"), load_settings().values
-    load, interruptions = ExperienceLog.load_transitions, iter([1, 2])
+    load, interruptions = ExperienceLog.load_mdp, iter([1, 2])
 
     async with Store.connect(filled_url) as store, Store.connect(filled_url) as live:
 
-        async def interrupted(log: ExperienceLog, agent: str, fingerprint: str) -> Transitions:
-            found = await load(log, agent, fingerprint)
+        async def interrupted(log: ExperienceLog, *wanted: Any) -> EmpiricalMdp:
+            found = await load(log, *wanted)
             if episode := next(interruptions, None):
                 await learn_live(live, contract, episode)
             return found
 
-        monkeypatch.setattr(ExperienceLog, "load_transitions", interrupted)
+        monkeypatch.setattr(ExperienceLog, "load_mdp", interrupted)
         result = await rebuild(store, contract, settings)
         stored = await individual_table(contract).load(store)
         counters = store.counters

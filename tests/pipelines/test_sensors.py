@@ -178,6 +178,7 @@ def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) 
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "replay_training",
         "statistics_windows",
+        "daily_retention",
     }
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING, schedule.name

@@ -100,6 +100,7 @@ def test_dagster_dev_answers_and_leaves_no_process(
     assert {line["name"]: line["scheduleState"]["status"] for line in repository["schedules"]} == {
         "replay_training": "RUNNING",
         "statistics_windows": "RUNNING",
+        "daily_retention": "RUNNING",
     }
 
 

@@ -12,7 +12,8 @@ import dagster as dg
 from qe_core.config import Settings
 from qe_core.errors import LearningError
 from qe_core.fleet import registry
-from qe_pipelines.defs.convergence.replay import compare
+from qe_pipelines.defs.convergence.replay import compared
+from qe_pipelines.defs.convergence.statistics import settled, trimmed_contracts
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 from qe_pipelines.verdicts import verdict
 
@@ -22,7 +23,7 @@ MAXIMUM_GAP_POINTS = 5.0
 COVERAGE = dg.AssetCheckSpec(
     "windows_cover_the_log",
     asset="convergence_statistics",
-    description="Windows are numbered without gaps and hold every finished episode exactly once.",
+    description="Windows are numbered without gaps and hold every finished episode of the log exactly once.",
 )
 CONVERGED = dg.AssetCheckSpec(
     "agents_have_converged",
@@ -41,12 +42,15 @@ async def judged_windows(database: FleetDatabase) -> list[dg.AssetCheckResult]:
     """Return the verdicts on all agents' windows."""
     uncovered, unconverged = [], []
     async with database.store() as store:
+        trimmed = await trimmed_contracts(store)
         for contract in registry():
             windows = await store.stats.windows(contract.name)
             episodes = await store.experiences.episode_returns(contract.name, contract.fingerprint)
+            kept = settled(windows, episodes, (contract.name, contract.fingerprint) in trimmed)
             newest = windows[-1].last_experience_id if windows else 0
-            finished = int((episodes.is_finished & (episodes.last_experience_id <= newest)).sum())
-            held = sum(window.episodes for window in windows)
+            last_ids = episodes.last_experience_id[episodes.is_finished][kept.episodes :]
+            finished = int((last_ids <= newest).sum())
+            held = sum(window.episodes for window in windows[len(kept.windows) :])
             if held != finished or [window.window_index for window in windows] != list(range(len(windows))):
                 uncovered.append(
                     f"{contract.name}: {len(windows)} windows hold {held} episodes, the log {finished}"
@@ -76,9 +80,8 @@ async def judged_replay(database: FleetDatabase, values: Settings) -> dg.AssetCh
     faults = []
     async with database.store() as store:
         for contract in registry():
-            log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
             try:
-                gap = compare(contract, log, values).policy_gap
+                gap = (await compared(store, contract, values)).policy_gap
             except LearningError as error:
                 faults.append(f"{contract.name}: cannot be replayed: {error}")
                 continue

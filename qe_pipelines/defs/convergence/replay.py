@@ -13,10 +13,11 @@ import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract
-from qe_core.learning.empirical_mdp import q_table_from_transitions
+from qe_core.learning.empirical_mdp import EmpiricalMdp, q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.experience import Transitions
 from qe_core.learning.replay.buffer import ReplayBuffer
 from qe_core.learning.replay.training import train_from_buffer
+from qe_core.store import Store
 from qe_pipelines.catalogue import OWNERS, Stage
 from qe_pipelines.parameters import buffer_settings, learning_rate
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
@@ -56,8 +57,7 @@ async def replayed_policy(
     values = settings.values
     async with database.store() as store:
         for contract in selected_contracts(context):
-            log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
-            found = compare(contract, log, values)
+            found = await compared(store, contract, values)
             context.add_asset_metadata(
                 {
                     "batches": found.batches,
@@ -68,14 +68,26 @@ async def replayed_policy(
             )
 
 
-def compare(contract: AgentContract, log: Transitions, settings: Settings) -> Comparison:
-    """Return how the exact solution of a log compares with what becomes of it by replay of its newest part.
+async def compared(store: Store, contract: AgentContract, settings: Settings) -> Comparison:
+    """Return how all an agent's evidence compares with what is still there of its newest experiences."""
+    observed = await store.experiences.load_mdp(
+        contract.name, contract.fingerprint, contract.state_count, contract.action_count
+    )
+    log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
+    return compare(contract, observed, log, settings)
+
+
+def compare(
+    contract: AgentContract, observed: EmpiricalMdp, log: Transitions, settings: Settings
+) -> Comparison:
+    """Return how the exact solution of all evidence compares with what becomes of it by replay of the newest.
 
     Seeded by the settings and the agent's name: the same log gives the same figures.
 
     Args:
         contract: whose.
-        log: all of the agent's transitions.
+        observed: all that was ever experienced.
+        log: the newest transitions, at least as many as the buffer holds or all there are.
         settings: size of the buffer, sampling, step sizes.
 
     Raises:
@@ -87,7 +99,7 @@ def compare(contract: AgentContract, log: Transitions, settings: Settings) -> Co
     if batches == 0:
         return Comparison(0, 1.0, 0.0)
     discount = contract.discount_or(settings.learning.discount)
-    exact = q_table_from_transitions(log, contract.state_count, contract.action_count, discount)
+    exact = q_table_from_mdp(observed, solve_empirical_mdp(observed, discount), discount)
     buffer = ReplayBuffer(buffer_settings(settings), contract.state_count, contract.action_count)
     buffer.add(newest)
     name = int.from_bytes(hashlib.blake2b(contract.name.encode(), digest_size=8).digest())

@@ -4,6 +4,7 @@ What belongs here: the asset `convergence_statistics`. What does not: the figure
 (`qe_core.learning`).
 """
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -21,6 +22,43 @@ from qe_pipelines.pictures import learning_curve_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
 Figures = tuple[EpisodeReturns, list[StatsWindow]]
+_LARGEST_ID = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Windows over experiences that retention removed: they stay as they were computed.
+
+    Attributes:
+        windows: oldest first; the last one may reach into what is still in the log.
+        episodes: how many of the finished episodes in the log, the first ones, they hold already.
+    """
+
+    windows: list[StatsWindow]
+    episodes: int
+
+
+def settled(stored: list[StatsWindow], episodes: EpisodeReturns, is_trimmed: bool) -> Settled:
+    """Return which windows cannot be computed again.
+
+    Args:
+        stored: the windows as they are, oldest first.
+        episodes: of the log as it is.
+        is_trimmed: whether retention has removed experiences of the agent's present contract.
+    """
+    oldest = int(episodes.first_experience_id.min()) if len(episodes) else _LARGEST_ID
+    reaching_back = [place for place, window in enumerate(stored) if window.first_experience_id < oldest]
+    if not is_trimmed or not reaching_back:
+        return Settled([], 0)
+    windows = stored[: reaching_back[-1] + 1]
+    newest = max(window.last_experience_id for window in windows)
+    held = np.flatnonzero(episodes.last_experience_id[episodes.is_finished] <= newest)
+    return Settled(windows, int(held[-1]) + 1 if len(held) else 0)
+
+
+async def trimmed_contracts(store: Store) -> set[tuple[str, str]]:
+    """Return the agents and contracts of which retention has removed experiences."""
+    return {(line.agent, line.fingerprint) for line in await store.retention.evidence() if line.summarised}
 
 
 @dg.asset(
@@ -41,17 +79,29 @@ async def convergence_statistics(
     """Figures over windows of consecutive episodes, and the verdict on each agent."""
     values, now = settings.values, datetime.now(UTC)
     async with database.store() as store:
+        trimmed = await trimmed_contracts(store)
         idle = {line.agent: now - line.last_occurred_at for line in await store.experiences.counts()}
         for contract in selected_contracts(context):
-            episodes, windows = await figures_of(store, contract, values, idle.get(contract.name))
+            is_trimmed = (contract.name, contract.fingerprint) in trimmed
+            episodes, windows = await figures_of(
+                store, contract, values, idle.get(contract.name), is_trimmed=is_trimmed
+            )
             is_changed = await store.stats.replace(contract.name, windows)
             context.add_asset_metadata(_metadata(episodes, windows, is_changed), partition_key=contract.name)
 
 
 async def figures_of(
-    store: Store, contract: AgentContract, settings: Settings, idle: timedelta | None
+    store: Store,
+    contract: AgentContract,
+    settings: Settings,
+    idle: timedelta | None,
+    *,
+    is_trimmed: bool,
 ) -> Figures:
     """Return an agent's episodes and its windows as its log determines them, oldest first.
+
+    Windows over experiences that retention removed stay as they were computed; what is left of their
+    episodes is learned from before the first window that is computed again.
 
     Args:
         store: where the log is.
@@ -59,14 +109,18 @@ async def figures_of(
         settings: thresholds.
         idle: time since its last experience; whole days count, so that looking again the same day changes
             nothing.
+        is_trimmed: whether retention has removed experiences of this contract.
 
     Raises:
         LearningError: an experience does not fit the agent's contract.
     """
     episodes = await store.experiences.episode_returns(contract.name, contract.fingerprint)
     log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
+    kept = settled(await store.stats.windows(contract.name), episodes, is_trimmed)
     ends = log.episode_ends()
-    ended = np.flatnonzero(episodes.is_finished)[: len(ends)]
+    warm_up_rows = int(ends[kept.episodes - 1]) if kept.episodes else 0
+    ended = np.flatnonzero(episodes.is_finished)[kept.episodes : len(ends)]
+    ends = ends[kept.episodes :]
     windows = convergence_windows(
         log,
         contract.state_count,
@@ -78,9 +132,13 @@ async def figures_of(
         learning_rate=learning_rate(settings),
         settings=convergence_settings(settings),
         idle_seconds=None if idle is None else idle.days * DAY_SECONDS,
+        warm_up_rows=warm_up_rows,
     )
     first, last = episodes.first_experience_id[ended], episodes.last_experience_id[ended]
-    return episodes, _numbered(windows, first, last)
+    computed = _numbered(windows, first, last)
+    return episodes, kept.windows + [
+        replace(window, window_index=len(kept.windows) + place) for place, window in enumerate(computed)
+    ]
 
 
 def _numbered(

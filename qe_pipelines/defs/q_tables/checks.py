@@ -91,8 +91,8 @@ async def judged_agents(database: FleetDatabase, values: Settings) -> list[Resul
         registered = {line.name: line for line in lines if line.level == "individual"}
         contract_faults = list(fingerprint_faults(registered))
         tables = await load_tables(store, [individual_table(contract) for contract in registry()])
-        audit = await store.experiences.audit()
-    logged = {(line.agent, line.fingerprint): line.experiences for line in audit}
+        evidence = await store.retention.evidence()
+    logged = {(line.agent, line.fingerprint): line.total for line in evidence}
     total = sum(int(stored.table.visits.sum()) for stored in tables)
     looked_at = f"{len(tables)} tables, {total:,} visits"
     bounds: list[str] = []
@@ -193,7 +193,7 @@ def visit_faults(contract: AgentContract, stored: StoredTable, logged: int) -> I
     if is_as_published(stored) and visits != used:
         yield f"{contract.name}: {visits} visits from {used} experiences"
     elif not used <= visits <= logged:
-        yield f"{contract.name}: {visits} visits, {used} experiences when published, {logged} in the log"
+        yield f"{contract.name}: {visits} visits, {used} experiences when published, {logged} counted now"
 
 
 def weight_faults(contract: AgentContract, stored: StoredTable, settings: Settings) -> Iterator[str]:

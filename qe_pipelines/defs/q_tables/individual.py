@@ -8,7 +8,7 @@ import dagster as dg
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract
-from qe_core.learning.empirical_mdp import EmpiricalMdp, q_table_from_mdp, solve_empirical_mdp
+from qe_core.learning.empirical_mdp import q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.q_table import quantised_weights
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable
 from qe_core.store.records import Source
@@ -34,7 +34,8 @@ async def individual_q_table(
 ) -> None:
     """Each agent's action values: the exact, cautious solution of the MDP its experiences describe.
 
-    A function of the log alone, so building it again changes nothing unless the log grew.
+    A function of the log, and of the summaries of what retention removed from it, so building it again
+    changes nothing unless there is something new.
     """
     values = settings.values
     async with database.store() as store:
@@ -45,7 +46,7 @@ async def individual_q_table(
 
 
 async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> PublishResult:
-    """Publish an agent's table as its log determines it, again from the start if a live writer was faster.
+    """Publish an agent's table as its evidence determines it, again where a live writer was faster.
 
     The version is read before the log, and live writers commit their update and its experience together:
     whatever the version counts is in the log that is read after it, so nothing learned is ever lost.
@@ -61,13 +62,14 @@ async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> 
     async def recompute() -> Rebuild:
         """Read table and log afresh and solve."""
         stored = await declaration.load(store)
-        log = await store.experiences.load_transitions(contract.name, contract.fingerprint)
-        observed = EmpiricalMdp.from_transitions(log, contract.state_count, contract.action_count)
+        observed = await store.experiences.load_mdp(
+            contract.name, contract.fingerprint, contract.state_count, contract.action_count
+        )
         solution = solve_empirical_mdp(observed, discount, caution(settings), tolerance)
         table = q_table_from_mdp(observed, solution, discount)
         source: Source = {
             "version": stored.version + 1,
-            "experiences": len(log),
+            "experiences": int(observed.count.sum()),
             "discount": discount,
             "bellman_residual": solution.residual,
         }

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from qe_core.config import load_settings
@@ -11,6 +13,8 @@ from qe_core.environments.catalogue import world_of
 from qe_core.fleet import registry
 from qe_core.runtime.training import TrainingPlan, simulated_play, train
 from qe_core.store import Store
+from tests.conftest import execute
+from tests.integration.store.rows import START, experiences
 
 KEYS = ["agent", "category", "experiences", "episodes", "updates", "states_visited", "convergence"]
 
@@ -79,6 +83,24 @@ def test_database_commands_with_a_server_of_ones_own(qe_here, database_url, empt
     )
     assert "is up to date" in qe_here("db", "migrate").stdout
     assert "schema empty ->" in qe_here("db", "migrate", QE_DATABASE_URL=empty_database_url).stdout
+
+
+async def test_retention_summarises_what_is_older_than_the_setting(store, qe, database_url):
+    for number, day in enumerate((1, 2)):
+        await store.experiences.append(
+            experiences(
+                40, source=f"import:{number}", occurred_at=START + timedelta(days=day), step=np.arange(40)
+            )
+        )
+    execute(database_url, "SELECT ensure_chunk_partition((now() AT TIME ZONE 'UTC')::date - 8)")
+    execute(database_url, "UPDATE experience_chunks SET arrived_at = now() - interval '8 days'")
+    told = await qe("db", "retention")
+    assert "0 older experiences summarised, 0 kept for replay, 0 days removed" in told.stdout
+    week = {"QE_RETENTION__EXPERIENCES_DAYS": "7", "QE_REPLAY__CAPACITY_TRANSITIONS": "32"}
+    told = await qe("db", "retention", **week)
+    assert "40 older experiences summarised, 40 kept for replay, 0 days removed" in told.stdout
+    [line] = await store.retention.evidence()
+    assert (line.live, line.summarised) == (40, 40)
 
 
 def test_psql_takes_further_arguments(environment):

@@ -1,7 +1,12 @@
 """Bringing databases to this version's schema."""
 
 import asyncio
+import subprocess
+import sys
+from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -13,6 +18,7 @@ from qe_core.store import Store, migrate
 from qe_core.store.migration import latest_revision
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import execute
+from tests.integration.store.rows import FINGERPRINT, experiences
 from tests.integration.store.test_q_tables import stored_lines
 
 
@@ -87,3 +93,96 @@ def test_every_table_view_and_column_is_described(database_url: str) -> None:
         undescribed = cursor.fetchall()
     session.close()
     assert undescribed == []
+
+
+ROWS = """
+SELECT ensure_experience_partition('2026-03-01'), ensure_experience_partition('2026-04-01');
+INSERT INTO learning_experiences (
+    occurred_at, agent, episode, step, state, action, reward, next_state, terminated, truncated, propensity,
+    exploration_rate, success, policy_version, fingerprint, source
+)
+SELECT
+    '2026-03-31 23:00:00+00'::timestamptz + (number * 7919 % 70001) / 20 * interval '1 second',
+    CASE WHEN number % 70001 < 66000 THEN 'tester' ELSE 'änother' END,
+    'épisode "' || number / 10 || '", with a comma',
+    number % 10,
+    number % 500,
+    number % 6,
+    (number % 2001) / 10.0 - 100,
+    (number + 1) % 500,
+    number % 10 = 9 AND number % 20 = 9,
+    number % 10 = 9 AND number % 20 <> 9,
+    1.0 / (1 + number % 7),
+    CASE WHEN number % 3 > 0 THEN number % 5 / 5.0 END,
+    CASE WHEN number % 10 = 9 AND number % 4 > 0 THEN number % 4 = 1 END,
+    CASE WHEN number % 11 = 0 THEN number END,
+    CASE WHEN number % 2 = 0 THEN 'contract-1' ELSE 'contract-0' END,
+    CASE WHEN number % 1000 < 3 THEN 'import:ö' ELSE 'simulated' END
+FROM generate_series(0, 149999) AS number;
+"""
+"""150,000 rows of the first schema: two months, agents, contracts and sources, every null, times that tie."""
+
+COLUMNS = (
+    "occurred_at, agent, episode, step, state, action, reward, next_state, terminated, truncated, "
+    "propensity, exploration_rate, success, policy_version, fingerprint, source"
+)
+IN_ORDER = f"SELECT {COLUMNS} FROM learning_experiences ORDER BY agent, occurred_at, source, episode, step"
+
+
+def bring_to_first_schema(url: str) -> None:
+    """Make the tables of the first release."""
+    script = files("qe_core.store.migrations").joinpath("versions", "0001_first_tables.sql").read_text()
+    execute(url, script.replace("{", "{{").replace("}", "}}"))
+    execute(url, "CREATE TABLE alembic_version (version_num varchar(32) NOT NULL PRIMARY KEY)")
+    execute(url, "INSERT INTO alembic_version VALUES ('0001')")
+
+
+def rows_of(url: str, statement: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+async def check_that_every_row_is_kept(url: str) -> None:
+    """Fill a database of the first release, migrate it from two sides at once, and compare everything."""
+    bring_to_first_schema(url)
+    execute(url, ROWS)
+    before = rows_of(url, IN_ORDER)
+    assert len(before) == 150_000
+    # Two processes: one migrates, the other waits for it and finds nothing to do.
+    program = (
+        "import asyncio, sys; from qe_core.store import migrate;"
+        "sys.stdout.write(str(asyncio.run(migrate(sys.argv[1])).from_revision))"
+    )
+    racers = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, url, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [(await racer.communicate())[0].decode() for racer in racers]
+    assert sorted(told) == ["0001", latest_revision()]
+    assert rows_of(url, IN_ORDER) == before
+    assert not (await migrate(url)).is_changed
+    [(chunks, largest)] = rows_of(url, "SELECT count(*), max(experiences) FROM experience_chunks")
+    assert (chunks, largest) == (10, 65_536)
+    async with Store.connect(url) as store:
+        for agent in ("tester", "änother"):
+            found = await store.experiences.load_transitions(agent, FINGERPRINT)
+            expected = [row[6] for row in before if (row[1], row[14]) == (agent, FINGERPRINT)]
+            assert found.reward.tolist() == expected
+        again = await store.experiences.read_columns("änother", 0, 200_000)
+        assert await store.experiences.append(again.drop_columns("experience_id")) == 0
+
+
+async def test_a_full_database_of_the_first_release_keeps_every_row(empty_database_url: str) -> None:
+    await check_that_every_row_is_kept(empty_database_url)
+
+
+async def test_views_of_the_analytics_project_do_not_keep_the_schema_from_changing(
+    empty_database_url: str,
+) -> None:
+    bring_to_first_schema(empty_database_url)
+    execute(empty_database_url, "CREATE SCHEMA qe_views")
+    execute(empty_database_url, "CREATE VIEW qe_views.stg_experiences AS SELECT * FROM learning_experiences")
+    assert (await migrate(empty_database_url)).to_revision == latest_revision()
+    async with Store.connect(empty_database_url) as store:
+        assert await store.experiences.append(experiences(5)) == 5

@@ -1,6 +1,7 @@
 """The store on a PostgreSQL older than the embedded default."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.store import Store, migrate
 from qe_core.store.server import EmbeddedServer
-from tests.conftest import THROWAWAY_SETTINGS
+from tests.conftest import THROWAWAY_SETTINGS, execute
 from tests.integration.store.rows import FINGERPRINT, experiences
+from tests.integration.store.test_migration import check_that_every_row_is_kept
 from tests.recording import as_batch, record
 
 
@@ -26,6 +28,24 @@ async def old_store(server_directory: Path) -> AsyncIterator[Store]:
         await migrate(server.url())
         async with Store.connect(server.url()) as store:
             yield store
+
+
+async def test_a_full_database_is_migrated_and_old_experiences_removed_on_postgresql_16(
+    server_directory: Path,
+) -> None:
+    with EmbeddedServer(server_directory / "full", version=16, settings=THROWAWAY_SETTINGS) as server:
+        execute(server.url("postgres"), "CREATE DATABASE full_of_rows")
+        url = server.url("full_of_rows")
+        await check_that_every_row_is_kept(url)
+        async with Store.connect(url) as store:
+            before = await store.experiences.load_mdp("tester", FINGERPRINT, 500, 6)
+            report = await store.retention.run(30, 10, datetime.now(UTC) + timedelta(days=40))
+            after = await store.experiences.load_mdp("tester", FINGERPRINT, 500, 6)
+    assert report.experiences_folded > 50_000
+    assert report.experiences_folded + report.experiences_kept == 150_000
+    np.testing.assert_array_equal(after.count, before.count)
+    np.testing.assert_allclose(after.reward_mean, before.reward_mean, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(after.reward_m2, before.reward_m2, rtol=1e-9, atol=1e-6)
 
 
 async def test_the_whole_path_works_on_postgresql_16(old_store: Store) -> None:

@@ -226,3 +226,26 @@ def test_columns_that_do_not_fit_are_refused(change: dict[str, object], message:
     arguments = {"episode_ends": [1, 2], "success": [1, 0], "exploration_rate": [0.1, 0.1], "discount": 0.5}
     with pytest.raises(LearningError, match=message):
         convergence_windows(log, 2, 2, **arguments | change)
+
+
+def test_rows_before_the_first_window_are_learned_from_and_belong_to_none() -> None:
+    log = play(steady)
+    ends = log.episode_ends()
+    settings = ConvergenceSettings(window_episodes=200)
+
+    def windows_from(first: int) -> list[WindowStatistics]:
+        count = len(ends) - first
+        return convergence_windows(
+            log, STATES, ACTIONS,
+            episode_ends=ends[first:], success=np.ones(count), exploration_rate=np.full(count, 0.02),
+            discount=0.9, settings=settings, warm_up_rows=int(ends[first - 1]) if first else 0,
+        )  # fmt: skip
+
+    whole, later = windows_from(0), windows_from(200)
+    assert [window.window_index for window in later] == [0, 1]
+    for found, expected in zip(later, whole[1:], strict=True):
+        for name in (
+            "first_row", "end_row", "episodes", "mean_return", "reward_sd", "mean_abs_q_change",
+            "bellman_residual", "greedy_churn", "states_visited", "largest_q",
+        ):  # fmt: skip
+            assert getattr(found, name) == getattr(expected, name), name
