@@ -249,6 +249,11 @@ class StatsWindow:
         states_visited: distinct states seen up to the end of the window.
         verdict: insufficient data, learning, converged, diverging or stale.
         reason: what decided the verdict, for people.
+        return_sd: standard deviation of the episodes' returns, points.
+        largest_q: largest |q| at the end of the window, points.
+        recent_bias: bias of q against recent targets beyond what noise explains, points.
+        pair_coverage: share of recent visits to states tried often enough, in [0, 1].
+        is_settling: whether the step sizes so far form a Robbins–Monro sequence.
     """
 
     window_index: int
@@ -267,6 +272,11 @@ class StatsWindow:
     states_visited: int
     verdict: str
     reason: str = ""
+    return_sd: float | None = None
+    largest_q: float | None = None
+    recent_bias: float | None = None
+    pair_coverage: float | None = None
+    is_settling: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from qe_core.store.adjustments import AdjustmentStore
+from qe_core.store.alerts import AlertStore
 from qe_core.store.connection import Database, open_database
 from qe_core.store.experiences import ExperienceLog
 from qe_core.store.imports import ImportLedger
@@ -35,6 +37,8 @@ class Store:
         experiences: the append-only log of transitions.
         stats: statistics windows and verdicts.
         imports: how far imports have come.
+        alerts: what needs a person, and who was told.
+        adjustments: what was changed about how agents learn.
         retention: removes old experiences without losing what they taught.
     """
 
@@ -45,6 +49,8 @@ class Store:
         self.stats = StatsStore(database)
         self.imports = ImportLedger(database, self.experiences)
         self.retention = Retention(database)
+        self.alerts = AlertStore(database)
+        self.adjustments = AdjustmentStore(database)
 
     @classmethod
     @asynccontextmanager

@@ -20,7 +20,12 @@ SELECT
     greedy_churn,
     states_visited,
     verdict,
-    reason
+    reason,
+    return_sd,
+    largest_q,
+    recent_bias,
+    pair_coverage,
+    is_settling
 FROM learning_stats
 WHERE agent = $1
 ORDER BY window_index;
@@ -44,7 +49,12 @@ SELECT DISTINCT ON (agent)
     greedy_churn,
     states_visited,
     verdict,
-    reason
+    reason,
+    return_sd,
+    largest_q,
+    recent_bias,
+    pair_coverage,
+    is_settling
 FROM learning_stats
 ORDER BY agent ASC, window_index DESC;
 
@@ -65,8 +75,10 @@ INSERT INTO learning_stats (
     mean_return,
     reward_mean,
     reward_sd, success_rate, exploration_rate, mean_abs_q_change, bellman_residual, greedy_churn,
-    states_visited, verdict, reason
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+    states_visited, verdict, reason, return_sd, largest_q, recent_bias, pair_coverage, is_settling
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22
+);
 
 -- name: agent_status
 -- One line per agent that has an individual table or experiences.
