@@ -5,7 +5,12 @@ not: defaults hidden in other modules, secrets in files.
 """
 
 from qe_core.config.loading import LoadedSettings, Origin, flatten, load_settings, settings_schema
-from qe_core.config.locations import configured_database_url, project_home, settings_file
+from qe_core.config.locations import (
+    configured_database_url,
+    configured_webhook_url,
+    project_home,
+    settings_file,
+)
 from qe_core.config.settings import Settings
 
 __all__ = [
@@ -13,6 +18,7 @@ __all__ = [
     "Origin",
     "Settings",
     "configured_database_url",
+    "configured_webhook_url",
     "flatten",
     "load_settings",
     "project_home",

@@ -7,8 +7,12 @@ What belongs here: reading the few variables that name places. What does not: se
 import os
 from pathlib import Path
 
+from qe_core.errors import ConfigError
+
 HOME_VARIABLE = "QE_HOME"
 DATABASE_VARIABLE = "QE_DATABASE_URL"
+WEBHOOK_VARIABLE = "QE_ALERT_WEBHOOK_URL"
+WEBHOOK_FILE_VARIABLE = "QE_ALERT_WEBHOOK_URL_FILE"
 SETTINGS_VARIABLE = "QE_SETTINGS"
 SETTINGS_NAME = "learning.json"
 
@@ -21,6 +25,26 @@ def project_home() -> Path:
 def configured_database_url() -> str | None:
     """Return ``QE_DATABASE_URL``, or None where it is unset or blank: then the embedded server is used."""
     return os.environ.get(DATABASE_VARIABLE, "").strip() or None
+
+
+def configured_webhook_url() -> str | None:
+    """Return where alerts are posted to, or None where nobody asked for it. Its path may be a secret.
+
+    ``QE_ALERT_WEBHOOK_URL`` is the URL itself, ``QE_ALERT_WEBHOOK_URL_FILE`` a file that holds it.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
+    file = os.environ.get(WEBHOOK_FILE_VARIABLE, "").strip()
+    if url or not file:
+        return url or None
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the file {file} that {WEBHOOK_FILE_VARIABLE} names cannot be read: {error}"
+        ) from None
 
 
 def settings_file() -> Path | None:

@@ -5,36 +5,16 @@ and where things are (`locations`). Sources of the defaults are the design's fig
 in the descriptions only.
 """
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+from qe_core.config.monitoring import MonitoringSettings
+from qe_core.config.section import Cron, Fraction, PositiveFloat, PositiveFraction, Section
 
 WEIGHT_TOLERANCE = 1e-9
 """How far the sum of the reward weights may be from 1."""
-
-_CRON_FIELD = r"(\*|\d+(-\d+)?)(/\d+)?(,(\*|\d+(-\d+)?)(/\d+)?)*"
-_CRON = re.compile(rf"^{_CRON_FIELD}( {_CRON_FIELD}){{4}}$")
-
-
-def _cron(expression: str) -> str:
-    if not _CRON.match(expression):
-        raise ValueError('must be five cron fields, for example "0 * * * *" for every hour')
-    return expression
-
-
-Cron = Annotated[str, AfterValidator(_cron)]
-
-
-class Section(BaseModel):
-    """One section: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class LearningSettings(Section):
@@ -308,6 +288,9 @@ class Settings(BaseSettings):
     )
     convergence: ConvergenceSettings = Field(
         default_factory=ConvergenceSettings, description="When an agent counts as converged."
+    )
+    monitoring: MonitoringSettings = Field(
+        default_factory=MonitoringSettings, description="What is done about what is seen, and who is told."
     )
     rewards: RewardSettings = Field(default_factory=RewardSettings, description="What is worth how much.")
     retention: RetentionSettings = Field(

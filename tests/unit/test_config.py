@@ -11,6 +11,7 @@ from qe_core.config import (
     LoadedSettings,
     Settings,
     configured_database_url,
+    configured_webhook_url,
     flatten,
     load_settings,
     project_home,
@@ -269,3 +270,18 @@ def test_a_blank_database_url_means_the_embedded_server(monkeypatch: pytest.Monk
     assert configured_database_url() is None
     monkeypatch.setenv("QE_DATABASE_URL", " postgresql://me@host/qe ")
     assert configured_database_url() == "postgresql://me@host/qe"
+
+
+def test_the_webhook_is_named_by_the_environment_or_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert configured_webhook_url() is None
+    file = write("https://hooks.example/secret\n", "webhook")
+    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL_FILE", str(file))
+    assert configured_webhook_url() == "https://hooks.example/secret"
+    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL", "https://hooks.example/other")
+    assert configured_webhook_url() == "https://hooks.example/other"
+    monkeypatch.delenv("QE_ALERT_WEBHOOK_URL")
+    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="QE_ALERT_WEBHOOK_URL_FILE names cannot be read"):
+        configured_webhook_url()
