@@ -7,7 +7,7 @@ numbers, and a lookup is some thirty calls.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LookupSettings, Source
@@ -19,18 +19,6 @@ Counts: TypeAlias = Sequence[int]
 _QUANTA = 1.0 / WEIGHT_QUANTUM
 # Reading a member of an enumeration takes longer than everything else done with it.
 _NONE, _INDIVIDUAL, _TRANSFER = Source.NONE, Source.INDIVIDUAL, Source.TRANSFER
-
-
-class StateValues(NamedTuple):
-    """What to believe about one state's actions.
-
-    Attributes:
-        values: points, A numbers; 0 where no level knows anything.
-        sources: a ``Source`` for each.
-    """
-
-    values: tuple[float, ...]
-    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +98,8 @@ def shared_state(
     return SharedState(category_q, knows_category, fleet_q, knows_fleet, prior, sources, base, kind)
 
 
-def blend_state(q: Numbers, visits: Counts, confidence: Numbers, shared: SharedState) -> StateValues:
-    """Return what ``blended_lookup`` returns for this one state.
+def blend_state(q: Numbers, visits: Counts, confidence: Numbers, shared: SharedState) -> tuple[float, ...]:
+    """Return the values ``blended_lookup`` returns for this one state, points.
 
     Args:
         q: the agent's values, A numbers.
@@ -120,24 +108,38 @@ def blend_state(q: Numbers, visits: Counts, confidence: Numbers, shared: SharedS
         shared: what the other levels say.
     """
     base = _base(q, visits, shared)
-    values, sources = [], []
-    for own, count, trust, prior, source in zip(
-        q, visits, confidence, shared.prior, shared.sources, strict=True
-    ):
-        if count:
-            values.append(own if source is _NONE else trust * own + (1.0 - trust) * (base + prior))
-            sources.append(_INDIVIDUAL)
-        elif own:
-            values.append(own)
-            sources.append(_TRANSFER)
-        else:
-            values.append(0.0 if source is _NONE else base + prior)
-            sources.append(source)
-    return StateValues(tuple(values), tuple(sources))
+    return tuple(
+        [
+            (own if source is _NONE else trust * own + (1.0 - trust) * (base + prior))
+            if count
+            else own or (0.0 if source is _NONE else base + prior)
+            for own, count, trust, prior, source in zip(
+                q, visits, confidence, shared.prior, shared.sources, strict=True
+            )
+        ]
+    )
 
 
-def order_state(q: Numbers, visits: Counts, shared: SharedState, settings: LookupSettings) -> StateValues:
-    """Return what ``ordered_lookup`` returns for this one state.
+def blend_sources(q: Numbers, visits: Counts, shared: SharedState) -> tuple[Source, ...]:
+    """Return the sources ``blended_lookup`` returns for this one state.
+
+    Args:
+        q: the agent's values, A numbers.
+        visits: the agent's visits, A whole numbers.
+        shared: what the other levels say.
+    """
+    return tuple(
+        [
+            _INDIVIDUAL if count else _TRANSFER if own else source
+            for own, count, source in zip(q, visits, shared.sources, strict=True)
+        ]
+    )
+
+
+def order_state(
+    q: Numbers, visits: Counts, shared: SharedState, settings: LookupSettings
+) -> tuple[tuple[float, ...], tuple[Source, ...]]:
+    """Return the values and sources ``ordered_lookup`` returns for this one state.
 
     Args:
         q: the agent's values, A numbers.
@@ -164,7 +166,7 @@ def order_state(q: Numbers, visits: Counts, shared: SharedState, settings: Looku
             value, source = 0.0, Source.NONE
         values.append(value)
         sources.append(source)
-    return StateValues(tuple(values), tuple(sources))
+    return tuple(values), tuple(sources)
 
 
 def _blended(value: float, trust: float, prior: float, is_prior: bool) -> float:

@@ -11,7 +11,7 @@ from qe_core.fleet.contract import AgentContract
 from qe_core.hierarchy.lookup import LookupSettings, Source
 from qe_core.hierarchy.single_state import (
     SharedState,
-    StateValues,
+    blend_sources,
     blend_state,
     order_state,
     row_confidence,
@@ -110,17 +110,16 @@ class Beliefs:
             return view
         if len(self._views) >= self._limit:
             self._views.clear()
-        found = self._values(own, self._shared_state(state // self._category_divisor, category, fleet))
-        view = View(own, category, fleet, found.values, found.sources, _best(found))
-        self._views[state] = view
+        shared = self._shared_state(state // self._category_divisor, category, fleet)
+        if self._is_blend:
+            # From the evidence itself: stored weights are as of the last publication.
+            confidence = row_confidence(own.visits, own.target_m2, self._confidence)
+            values = blend_state(own.q, own.visits, confidence, shared)
+            sources = blend_sources(own.q, own.visits, shared)
+        else:
+            values, sources = order_state(own.q, own.visits, shared, self._lookup)
+        self._views[state] = view = View(own, category, fleet, values, sources, _best(values, sources))
         return view
-
-    def _values(self, own: Row, shared: SharedState) -> StateValues:
-        if not self._is_blend:
-            return order_state(own.q, own.visits, shared, self._lookup)
-        # From the evidence itself: stored weights are as of the last publication.
-        confidence = row_confidence(own.visits, own.target_m2, self._confidence)
-        return blend_state(own.q, own.visits, confidence, shared)
 
     def _shared_state(self, category_state: int, category: Row, fleet: Row) -> SharedState:
         known = self._shared.get(category_state)
@@ -136,20 +135,13 @@ class Beliefs:
         return shared
 
 
-def _best(found: StateValues) -> tuple[int, ...]:
+def _best(values: tuple[float, ...], sources: tuple[Source, ...]) -> tuple[int, ...]:
     """Return the greedy actions among those known, or all."""
-    known = [
-        value for value, source in zip(found.values, found.sources, strict=True) if source is not _NOBODY
-    ]
+    if _NOBODY not in sources:
+        highest = max(values)
+        return tuple([action for action, value in enumerate(values) if value == highest])
+    known = [action for action, source in enumerate(sources) if source is not _NOBODY]
     if not known:
-        return tuple(range(len(found.values)))
-    highest = max(known)
-    if len(known) == len(found.values):
-        return tuple([action for action, value in enumerate(found.values) if value == highest])
-    return tuple(
-        [
-            action
-            for action, value in enumerate(found.values)
-            if value == highest and found.sources[action] is not _NOBODY
-        ]
-    )
+        return tuple(range(len(values)))
+    highest = max([values[action] for action in known])
+    return tuple([action for action in known if values[action] == highest])

@@ -219,7 +219,7 @@ class Statements:
 
     Attributes:
         connection: where.
-        one: answers one state.
+        one: answers one state, without saying at which version.
         many: answers any number.
         seconds: how long an answer may take.
     """
@@ -242,9 +242,13 @@ class Statements:
     async def ask(self, keys: Sequence[Key]) -> list[Answer]:
         """Return what the database holds; nothing for tables it does not have."""
         if len(keys) == 1:
-            ((table, state),) = keys
-            records = await self.one.fetch(table.handle.q_table_id, state, timeout=self.seconds)
-            return [(keys[0], *record) for record in records]
+            (key,) = keys
+            table, state = key
+            version = table.version_of_first_read(state)
+            if version is not None:
+                found = await self.one.fetch(table.handle.q_table_id, state, timeout=self.seconds)
+                if table.version_of_first_read(state) is not None:
+                    return [(key, version, table.epoch, table.is_current, found[0][0] if found else None)]
         tables = {table.handle.q_table_id: table for table, _ in keys}
         records = await self.many.fetch(
             [table.handle.q_table_id for table, _ in keys],

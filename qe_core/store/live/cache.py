@@ -128,6 +128,16 @@ class CachedTable:
             entry.adopt(row, version)
         return self._seen(entry, state)
 
+    def version_of_first_read(self, state: int) -> int | None:
+        """Return a version that a row read from now on has at least, where it need not be known exactly.
+
+        That is so for a row not kept yet of which this process has no updates: then nothing recorded here can
+        be in it or not, and a later change elsewhere is heard of. None where the exact version is needed.
+        """
+        entry = self.entries[state]
+        is_first = entry.row is None and not entry.commits
+        return self.through if is_first and not self._pending(self.handle.q_table_id, state) else None
+
     def commit(self, version: int, updates: "AffineUpdates") -> list[int]:
         """Take an own flush that committed; return states that should be read again soon.
 

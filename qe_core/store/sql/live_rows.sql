@@ -13,16 +13,12 @@ INNER JOIN q_tables AS tables ON asked.q_table_id = tables.q_table_id
 LEFT JOIN q_values AS rows ON asked.q_table_id = rows.q_table_id AND asked.state = rows.state;
 
 -- name: read_live_row
--- One state of one table, found or not, packed, with what its table is at that moment.
+-- One state of one table, packed; nothing where there is no row.
 SELECT
-    tables.version,
-    tables.epoch,
-    tables.is_current,
-    array_send(rows.q) || array_send(rows.visits) || array_send(rows.target_mean)
-    || array_send(rows.target_m2) || array_send(rows.weights) AS packed
-FROM q_tables AS tables
-LEFT JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id AND rows.state = $2::bigint
-WHERE tables.q_table_id = $1::int;
+    array_send(q) || array_send(visits) || array_send(target_mean) || array_send(target_m2)
+    || array_send(weights) AS packed
+FROM q_values
+WHERE q_table_id = $1 AND state = $2;
 
 -- name: read_table_versions
 -- What some tables are now: the check behind the notifications.

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LevelRows, LookupSettings, blended_lookup, ordered_lookup
-from qe_core.hierarchy.single_state import blend_state, order_state, row_confidence, shared_state
+from qe_core.hierarchy.single_state import (
+    blend_sources,
+    blend_state,
+    order_state,
+    row_confidence,
+    shared_state,
+)
 from qe_core.learning.q_table import ConfidenceSettings, QTable, quantised_weights
 from qe_core.learning.target_statistics import TargetStatistics
 
@@ -58,12 +64,13 @@ def test_both_rules_agree_with_the_array_lookup(
 
     confidence = row_confidence(visits, m2, ConfidenceSettings())
     np.testing.assert_allclose(confidence, levels[0].confidence[0], rtol=1e-15, atol=0)
-    for found, expected in (
-        (blend_state(q, visits, confidence, shared), blended_lookup(*levels, approaches, settings)),
+    blended = blend_state(q, visits, confidence, shared), blend_sources(q, visits, shared)
+    for (values, sources), expected in (
+        (blended, blended_lookup(*levels, approaches, settings)),
         (order_state(q, visits, shared, settings), ordered_lookup(*levels, approaches, settings)),
     ):
-        np.testing.assert_allclose(found.values, expected.value[0], rtol=1e-12, atol=1e-10)
-        assert [int(source) for source in found.sources] == expected.source[0].tolist()
+        np.testing.assert_allclose(values, expected.value[0], rtol=1e-12, atol=1e-10)
+        assert [int(source) for source in sources] == expected.source[0].tolist()
 
 
 def test_hand_worked_blend_of_advantages() -> None:
@@ -72,7 +79,7 @@ def test_hand_worked_blend_of_advantages() -> None:
         ([20.0, 40.0], [4, 4], [4.0, 4.0]), ([0.0, 0.0], [0, 0], [0.0, 0.0]), [0, 1], ValueKind.ADVANTAGE
     )
     # Own mean 6 over the only visited action: 0.5·6 + 0.5·(6 − 10) = 1 and 6 + 10 = 16.
-    assert blend_state([6.0, 0.0], [3, 0], [0.5, 0.0], shared).values == pytest.approx((1.0, 16.0))
+    assert blend_state([6.0, 0.0], [3, 0], [0.5, 0.0], shared) == pytest.approx((1.0, 16.0))
 
 
 def test_confidence_is_that_of_the_whole_table() -> None:

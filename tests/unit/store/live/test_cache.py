@@ -128,6 +128,22 @@ def test_a_read_older_than_an_own_commit_does_not_undo_it() -> None:
     assert row.q[1] == 4.0
 
 
+def test_the_exact_version_of_a_read_matters_only_beside_own_updates() -> None:
+    process = Process()
+    process.cache.begin((process.table, STATE))
+    assert process.table.version_of_first_read(STATE) is None  # nothing is known of the table yet
+    process.table.through = 4
+    assert process.table.version_of_first_read(STATE) == 4
+    process.waiting.append((1, 8.0, 0.5))
+    assert process.table.version_of_first_read(STATE) is None
+    process.send()
+    process.commit()
+    process.acknowledge()
+    assert process.table.version_of_first_read(STATE) is None
+    process.table.adopt(STATE, process.stored, 5)
+    assert process.table.version_of_first_read(STATE) is None
+
+
 def test_a_change_elsewhere_makes_only_older_rows_stale() -> None:
     process = Process()
     process.version = 4
