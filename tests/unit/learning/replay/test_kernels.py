@@ -263,3 +263,25 @@ def test_prioritised_batches_equal_the_single_steps_bit_for_bit(form: str) -> No
     assert np.array_equal(found_tree, tree)
     assert result == (1.0, highest)
     np.testing.assert_allclose(found_changes, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+@pytest.mark.parametrize("rate", RATES)
+def test_learning_rates_are_the_same_kept_or_computed(form: str, rate: tuple) -> None:
+    initial, minimum, exponent = rate
+    expected = [max(minimum, initial / (1.0 + count) ** exponent) for count in range(40)]
+    kept = form_of(kernels.rates_of, form)(10, rate)
+    assert kept.tolist() == expected[:10]
+    assert [form_of(kernels.rate_after, form)(count, rate, kept) for count in range(40)] == expected
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+def test_a_batch_drawn_in_one_call_is_the_three_single_calls(form: str) -> None:
+    ring = ring_of(a_log(6))
+    tree, level_begin = a_tree(np.random.default_rng(7).random(ROWS))
+    uniforms = np.random.default_rng(8).random(16)
+    rows, importance, columns = form_of(kernels.draw, form)(tree, level_begin, ring, ROWS, 0.4, uniforms)
+    assert np.array_equal(rows, kernels.find_rows(tree, level_begin, uniforms))
+    assert np.array_equal(importance, kernels.importance_of(tree, level_begin, rows, ROWS, 0.4))
+    for column, wanted in zip(columns, kernels.gather(ring, rows), strict=True):
+        assert np.array_equal(column, wanted)
