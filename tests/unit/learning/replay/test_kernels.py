@@ -285,3 +285,11 @@ def test_a_batch_drawn_in_one_call_is_the_three_single_calls(form: str) -> None:
     assert np.array_equal(importance, kernels.importance_of(tree, level_begin, rows, ROWS, 0.4))
     for column, wanted in zip(columns, kernels.gather(ring, rows), strict=True):
         assert np.array_equal(column, wanted)
+
+
+@pytest.mark.parametrize("form", ["compiled", "plain"])
+def test_a_point_rounded_beyond_the_end_is_the_last_row_with_a_priority(form: str) -> None:
+    # 2 + the largest number below 1 rounds to 3, so the third of three points is the total itself.
+    tree, level_begin = a_tree([1.0, 2.0, *[0.0] * 10])
+    uniforms = np.array([0.0, 0.0, np.nextafter(1.0, 0.0)])
+    assert form_of(kernels.find_rows, form)(tree, level_begin, uniforms).tolist() == [0, 1, 1]
