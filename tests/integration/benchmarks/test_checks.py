@@ -7,14 +7,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmarks.agent_workers import Worked
+from benchmarks.agents import Books
 from benchmarks.experience_log import RowLog
 from benchmarks.harness import ResultsDifferError
+from benchmarks.latencies import LatencyHistogram
 from benchmarks.lookups import require_right
 from benchmarks.population import populate
 from benchmarks.readers import Answered
 from benchmarks.statements import PEER_STATEMENTS
-from benchmarks.workload import drawn_log
+from benchmarks.updates import KEPT, Ledger
+from benchmarks.workload import drawn_batch, drawn_log, named
+from benchmarks.writers import Written, individual_table
 from qe_core.fleet import registry
+from qe_core.store import Store
 
 CONTRACT = registry().get("test-executor")
 
@@ -71,3 +77,51 @@ async def test_wrong_answer_of_a_lookup_is_found(database_url):
         require_right(population, [answered, replace(answered, answers={CONTRACT.name: (states, wrong)})])
     with pytest.raises(ResultsDifferError, match="nothing"):
         require_right(population, [replace(answered, latencies=np.array([]))])
+
+
+async def recorded(database_url, count):
+    """Record one batch of this many updates, durably."""
+    batch = named(drawn_batch(CONTRACT, count, 1.2, np.random.default_rng(0)), "e")
+    async with Store.connect(database_url) as store, store.live() as live:
+        await live.writer.record_many(await individual_table(store, CONTRACT.name), batch)
+
+
+def acknowledged(count):
+    """Return what a writer says that had this many acknowledged."""
+    return [Written(count, 1.0)]
+
+
+async def test_ledger_counts_what_was_acknowledged_and_is_not_there(database_url):
+    await recorded(database_url, 300)
+    ledger = Ledger(database_url)
+    assert ledger.enter(acknowledged(300), with_experiences=True).result == KEPT
+    lost = ledger.enter(acknowledged(5), with_experiences=True)
+    assert lost.result == (5, 5)
+    assert lost.values["lost_updates"] == 5.0
+
+
+async def test_ledger_counts_what_was_applied_twice(database_url):
+    await recorded(database_url, 300)
+    assert Ledger(database_url).enter(acknowledged(299), with_experiences=False).result == (-1, -300)
+
+
+async def test_ledger_finds_a_value_that_the_visits_do_not_explain(database_url):
+    await recorded(database_url, 300)
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("UPDATE q_values SET q[1] = q[1] + 1e-6 WHERE visits[1] > 0")
+    finally:
+        await connection.close()
+    with pytest.raises(ResultsDifferError, match="action 0"):
+        Ledger(database_url).enter(acknowledged(300), with_experiences=True)
+
+
+async def test_books_of_the_agents_tell_tables_from_log(database_url):
+    await recorded(database_url, 30)
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("DELETE FROM experience_chunks")
+    finally:
+        await connection.close()
+    worked = Worked(LatencyHistogram(), LatencyHistogram(), 30, 1.0, [1])
+    assert Books(database_url).enter([worked]) == (0, 30)
