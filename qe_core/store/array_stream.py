@@ -86,18 +86,18 @@ class ArrayDecoder:
             return position
         if count != len(self._kinds):
             raise StoreError(f"{_UNEXPECTED}: {count} columns instead of {len(self._kinds)}")
-        row = []
-        for _ in range(count):
-            if position + 4 > len(view):
-                return None
-            (length,) = _LENGTH.unpack_from(view, position)
-            position += 4
-            if position + max(length, 0) > len(view):
-                return None
-            if length < 0:
-                raise StoreError(f"{_UNEXPECTED}: a field has no value")
-            row.append(view[position : position + length])
-            position += length
+        row, length_at = [], _LENGTH.unpack_from
+        try:
+            for _ in range(count):
+                (length,) = length_at(view, position)
+                if length < 0:
+                    raise StoreError(f"{_UNEXPECTED}: a field has no value")
+                position += 4 + length
+                row.append(view[position - length : position])
+        except struct.error:
+            return None
+        if position > len(view):
+            return None
         for fields, value in zip(self._fields.values(), row, strict=True):
             fields.append(value)
         return position

@@ -5,8 +5,9 @@ result into batches. What does not: what is done with transitions.
 
 Chunks are read in the order of their first times, some at once. What happened before the first time of the
 next chunk is complete and goes out; the rest waits. So memory holds a batch, the chunks read together, and
-those that overlap one moment. Episodes and steps, which are text and seldom needed, are fetched only for rows
-whose times tie.
+those that overlap one moment. Chunks of a few experiences, as single flushes leave them, are spelled out by
+the server: a row costs it less than a chunk costs here. Episodes and steps, which are text and seldom needed,
+are fetched only for rows whose times tie.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,19 @@ from qe_core.store.statements import STATEMENTS
 _GROUP_ROWS = 4 * CHUNK_ROWS
 _PG_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SPANS = RowFormat([Column("chunk_id", "int8"), Column("experiences", "int4"), Column("first_at", "int8")])
+_FEW_ROWS = 64
+_SINGLE_ROWS = RowFormat(
+    [
+        Column("experience_id", "int8"),
+        Column("occurred_at", "int8"),
+        Column("state", "int8"),
+        Column("action", "int2"),
+        Column("reward", "float8"),
+        Column("next_state", "int8"),
+        Column("terminated", "bool"),
+        Column("truncated", "bool"),
+    ]
+)
 _ROWS = {
     "chunk_id": "int8",
     "experiences": "int4",
@@ -144,12 +158,12 @@ async def _ordered(connection: Connection, wanted: Wanted, spans: Rows) -> Async
     """Yield rows in canonical order, some at a time."""
     waiting: Rows | None = None
     for begin, end in _groups(spans):
-        first, last = _moment(spans["first_at"][begin]), _moment(spans["first_at"][end - 1])
-        arrived = wanted.trimmed(await _read_group(connection, wanted, first, last))
+        group = {name: values[begin:end] for name, values in spans.items()}
+        arrived = wanted.trimmed(await _read_group(connection, wanted, group))
         rows = arrived if waiting is None else _joined(waiting, arrived)
         times = rows["occurred_at"]
         if not (np.diff(times) > 0).all():
-            rows = _taken(rows, np.argsort(times, kind="stable"))
+            rows = _taken(rows, np.lexsort((rows["experience_id"], times)))
             times = rows["occurred_at"]
         ready = len(times)
         if end < len(spans["first_at"]):
@@ -172,15 +186,21 @@ def _groups(spans: Rows) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-async def _read_group(connection: Connection, wanted: Wanted, first: datetime, last: datetime) -> Rows:
-    decoder = ArrayDecoder(_ROWS)
+async def _read_group(connection: Connection, wanted: Wanted, spans: Rows) -> Rows:
+    """Return all rows of some chunks."""
+    is_single = int(spans["experiences"].sum()) < _FEW_ROWS * len(spans["experiences"])
+    decoder = _SINGLE_ROWS.decoder() if is_single else ArrayDecoder(_ROWS)
     await connection.copy_from_query(
-        STATEMENTS["read_transitions"],
-        *(wanted.agent, wanted.fingerprint, first, last, *wanted.chunk_range),
+        STATEMENTS["read_single_transitions" if is_single else "read_transitions"],
+        *(wanted.agent, wanted.fingerprint, _moment(spans["first_at"][0]), _moment(spans["first_at"][-1])),
+        *wanted.chunk_range,
         output=decoder.feed,
         format="binary",
     )
     rows = decoder.columns()
+    if is_single:
+        rows["occurred_at"] += EPOCH_MICROSECONDS
+        return rows
     rows["experience_id"] = experience_ids(rows.pop("chunk_id"), rows.pop("experiences"))
     return rows
 

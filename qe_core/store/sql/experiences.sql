@@ -56,6 +56,29 @@ WHERE
     AND NOT is_folded AND chunk_id BETWEEN $5 AND $6
 ORDER BY first_at, chunk_id;
 
+-- name: read_single_transitions
+-- The same one by one, fixed width: quicker where chunks hold only a few.
+SELECT
+    chunks.chunk_id * 65536 + single.position - 1 AS experience_id,
+    single.occurred_at,
+    single.state,
+    single.action,
+    single.reward,
+    single.next_state,
+    single.terminated,
+    single.truncated
+FROM experience_chunks AS chunks
+CROSS JOIN
+    LATERAL unnest(
+        chunks.occurred_at, chunks.state, chunks.action, chunks.reward, chunks.next_state, chunks.terminated,
+        chunks.truncated
+    ) WITH ORDINALITY AS single (
+        occurred_at, state, action, reward, next_state, terminated, truncated, position
+    )
+WHERE
+    chunks.agent = $1 AND chunks.fingerprint = $2 AND chunks.first_at BETWEEN $3 AND $4
+    AND NOT chunks.is_folded AND chunks.chunk_id BETWEEN $5 AND $6;
+
 -- name: read_keys
 -- What orders experiences of equal times, for some of an agent's chunks.
 SELECT
