@@ -9,14 +9,11 @@ import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet.rewards import REWARD_LIMIT
-from qe_core.learning.convergence import ConvergenceSettings
 from qe_core.learning.empirical_mdp import Caution
 from qe_core.learning.q_table import ConfidenceSettings, noise_variance
 from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
 from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
-
-DAY_SECONDS = 86_400.0
 
 
 def confidence_settings(settings: Settings) -> ConfidenceSettings:
@@ -39,28 +36,6 @@ def learning_rate(settings: Settings) -> LearningRate:
             return LearningRate.constant(learning.learning_rate_constant)
         case _:
             assert_never(learning.learning_rate_schedule)
-
-
-def convergence_settings(settings: Settings) -> ConvergenceSettings:
-    """Return when an agent counts as converged."""
-    rules = settings.convergence
-    return ConvergenceSettings(
-        window_episodes=rules.window_episodes,
-        maximum_windows=rules.maximum_windows,
-        window_count=rules.window_count,
-        reward_scale=2 * REWARD_LIMIT,
-        max_mean_abs_q_change=rules.max_mean_abs_q_change,
-        max_reward_sd_points=rules.max_reward_sd_points,
-        min_success_rate=rules.min_success_rate,
-        max_exploration_rate=rules.max_exploration_rate,
-        max_bellman_residual_points=rules.max_bellman_residual_points,
-        max_recent_bias_points=rules.max_recent_bias_points,
-        max_greedy_churn=rules.max_greedy_churn,
-        min_pair_visits=rules.min_pair_visits,
-        min_pair_coverage=rules.min_pair_coverage,
-        tie_points=rules.tie_points,
-        stale_after_seconds=rules.stale_after_days * DAY_SECONDS,
-    )
 
 
 def buffer_settings(settings: Settings) -> BufferSettings:

@@ -7,8 +7,13 @@ and defaults.
 from typing import assert_never
 
 from qe_core.config import Settings
+from qe_core.environments.planned_play import PlanningSettings
+from qe_core.fleet.rewards import REWARD_LIMIT
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LookupSettings
+from qe_core.learning.convergence import ConvergenceSettings
+from qe_core.learning.divergence_response import Adjustment, ResponseSettings
+from qe_core.learning.empirical_mdp import Caution
 from qe_core.learning.exploration import (
     ExplorationSchedule,
     ExponentialSchedule,
@@ -17,6 +22,8 @@ from qe_core.learning.exploration import (
 )
 from qe_core.learning.q_table import ConfidenceSettings
 from qe_core.learning.updates import LearningRate
+
+DAY_SECONDS = 86_400.0
 
 
 def exploration_schedule(settings: Settings) -> ExplorationSchedule:
@@ -63,6 +70,29 @@ def confidence_settings(settings: Settings) -> ConfidenceSettings:
     )
 
 
+def caution(settings: Settings) -> Caution:
+    """Return how a table is solved from few samples."""
+    return Caution(
+        pessimism=settings.learning.pessimism_standard_errors, confidence=confidence_settings(settings)
+    )
+
+
+def planning_settings(settings: Settings, discount: float) -> PlanningSettings:
+    """Return how sessions that plan on what they have seen decide.
+
+    Args:
+        settings: share of random actions, how often to plan, what is assumed about noise.
+        discount: the agent's own or the fleet's, in [0, 1).
+    """
+    rate = settings.exploration.matching_rate
+    return PlanningSettings(
+        schedule=ExponentialSchedule(rate, rate),
+        discount=discount,
+        confidence=confidence_settings(settings),
+        replan_share=settings.exploration.replan_share,
+    )
+
+
 def lookup_settings(settings: Settings) -> LookupSettings:
     """Return how far each level of the hierarchy is trusted."""
     chosen = settings.hierarchy
@@ -71,4 +101,60 @@ def lookup_settings(settings: Settings) -> LookupSettings:
         chosen.category_factor,
         chosen.fleet_factor,
         ValueKind(chosen.shared_values),
+    )
+
+
+def convergence_settings(settings: Settings) -> ConvergenceSettings:
+    """Return when an agent counts as converged."""
+    rules = settings.convergence
+    return ConvergenceSettings(
+        window_episodes=rules.window_episodes,
+        maximum_windows=rules.maximum_windows,
+        window_count=rules.window_count,
+        reward_scale=2 * REWARD_LIMIT,
+        max_mean_abs_q_change=rules.max_mean_abs_q_change,
+        max_reward_sd_points=rules.max_reward_sd_points,
+        min_success_rate=rules.min_success_rate,
+        max_exploration_rate=rules.max_exploration_rate,
+        max_bellman_residual_points=rules.max_bellman_residual_points,
+        max_recent_bias_points=rules.max_recent_bias_points,
+        max_greedy_churn=rules.max_greedy_churn,
+        min_pair_visits=rules.min_pair_visits,
+        min_pair_coverage=rules.min_pair_coverage,
+        tie_points=rules.tie_points,
+        stale_after_seconds=rules.stale_after_days * DAY_SECONDS,
+    )
+
+
+def response_settings(settings: Settings) -> ResponseSettings:
+    """Return how divergence is answered."""
+    rules = settings.monitoring
+    return ResponseSettings(
+        rules.diverging_windows,
+        rules.healthy_windows,
+        rules.learning_rate_step,
+        rules.min_learning_rate_factor,
+        rules.exploration_step,
+        rules.max_exploration_floor,
+    )
+
+
+def adjusted(settings: Settings, adjustment: Adjustment) -> Settings:
+    """Return the settings with an adjustment to learning applied: smaller steps, more exploration."""
+    learning, exploration = settings.learning, settings.exploration
+    factor = adjustment.learning_rate_factor
+    rates = {
+        "learning_rate_initial": factor * learning.learning_rate_initial,
+        "learning_rate_min": factor * learning.learning_rate_min,
+        "learning_rate_constant": factor * learning.learning_rate_constant,
+    }
+    floors = {
+        "rate_initial": adjustment.exploration_rate(exploration.rate_initial),
+        "rate_min": adjustment.exploration_rate(exploration.rate_min),
+    }
+    return settings.model_copy(
+        update={
+            "learning": learning.model_copy(update=rates),
+            "exploration": exploration.model_copy(update=floors),
+        }
     )
