@@ -119,6 +119,11 @@ class Reader:
         return asyncio.get_running_loop().time() - self._checked_at
 
     @property
+    def tables(self) -> tuple[CachedTable, ...]:
+        """The tables in use."""
+        return tuple(self._cache.tables.values())
+
+    @property
     def cached_count(self) -> int:
         """Rows kept now."""
         return len(self._cache)

@@ -1,6 +1,8 @@
 """Reads, own commits and others' changes meet in one cached row."""
 
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -223,6 +225,24 @@ def test_a_row_that_somebody_waits_for_stays() -> None:
     assert len(cache) == 1_500
     assert isinstance(table, CachedTable)
     assert all(table.entries[state].asked == 1 for state in range(1_500))
+
+
+def test_a_kept_row_takes_no_more_memory_than_documented() -> None:
+    handle = replace(HANDLE, state_count=3_000, action_names=tuple("abcdefgh"))
+    cache = RowCache(20_000, lambda _table, _state: (), ReadCounters())
+    table = cache.table(handle)
+    tracemalloc.start()
+    try:
+        for state in range(2_000):
+            numbers = [tuple(state + place + part / 7 for place in range(8)) for part in range(4)]
+            visits = tuple(1_000 + state + place for place in range(8))
+            cache.begin((table, state))
+            table.adopt(state, Row(numbers[0], visits, *numbers[1:]), 1)
+            cache.end([(table, state)])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / 2_000 < 2_500
 
 
 @pytest.mark.parametrize("away", [0, 1])
