@@ -13,6 +13,7 @@ from qe_core.cli import (
     configuration,
     database,
     demonstration,
+    experiments,
     exporting,
     importing,
     serving,
@@ -43,6 +44,7 @@ app.command("import", cls=Command)(importing.import_files)
 app.command("export", cls=Command)(exporting.export)
 app.command("train", cls=Command)(training.train)
 app.command("checks", cls=Command)(checking.checks)
+app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
 app.add_typer(configuration.app, name="config")
 app.add_typer(database.app, name="db")

@@ -62,6 +62,18 @@ class LearningSettings(Section):
 class ExplorationSettings(Section):
     """How often an agent tries something else than what looks best."""
 
+    session_rule: Literal["matching", "epsilon_greedy"] = Field(
+        default="matching",
+        description="How simulated sessions choose: each action as often as it may be the best by the model "
+        "learned so far, or greedy by Q-learning with random actions at the rate below.",
+    )
+    matching_rate: Fraction = Field(
+        default=0.01, description="Share of random actions beside matching; keeps every propensity above 0."
+    )
+    replan_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.01,
+        description="Matching plans again once experiences grew by this share; 0 plans before every episode.",
+    )
     schedule: Literal["exponential", "step", "reward_based"] = Field(
         default="exponential",
         description="How the exploration rate falls: by episodes, in steps, or as rewards rise (RBED).",

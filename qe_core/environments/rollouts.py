@@ -1,18 +1,19 @@
 """Fast play: ε-greedy Q-learning in a simulated world, as a log of experiences.
 
-What belongs here: the loop of deciding, stepping and learning, compiled, and the log it leaves. What does
-not: worlds (`world`), updates on stored experiences (`qe_core.learning`) and the slower Gymnasium
-interface, which steps through the same arrays (`simulated`).
+What belongs here: Q-learning while playing, and the log that any way of playing leaves. What does not: the
+compiled loops (`episode_kernels`), play that plans on what it has learned (`planned_play`), worlds (`world`),
+updates on stored experiences (`qe_core.learning`) and the slower Gymnasium interface, which steps through
+the same arrays (`simulated`).
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from qe_core.environments.world import NOISE_SPAN, World
+from qe_core.environments import episode_kernels
+from qe_core.environments.world import World
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import BoolArray, Float64Array, Int64Array, require_discount, require_shape
-from qe_core.learning.compiled import compiled
 from qe_core.learning.experience import Transitions
 from qe_core.learning.exploration import ExplorationSchedule, ExponentialSchedule
 from qe_core.learning.updates import LearningRate
@@ -72,6 +73,64 @@ class EpisodeLog:
         return self.transitions.terminated | self.transitions.truncated
 
 
+class EpisodeRecorder:
+    """Collects the steps that kernels play, episode by episode; changes in place.
+
+    Args:
+        world: where they are played.
+        horizon: the most steps of an episode; the contract's where left out.
+
+    Attributes:
+        world_arrays: what kernels need to know of the world, in the order in which they take it.
+        integers: buffer for one episode, see `episode_kernels`.
+        numbers: buffer for one episode.
+    """
+
+    def __init__(self, world: World, horizon: int | None) -> None:
+        starts = np.flatnonzero(world.start)
+        limit = world.contract.horizon if horizon is None else horizon
+        self.world_arrays = (
+            starts, world.start[starts], world.outcome_offsets, world.next_state, world.probability,
+            world.terminated, world.reward_mean, world.reward_sd,
+        )  # fmt: skip
+        self.integers, self.numbers = np.empty((limit, 5), dtype=np.int64), np.empty((limit, 2))
+        self._is_success = world.contract.success.is_success
+        self._parts: list[tuple[Int64Array, Float64Array]] = []
+        self._rates: list[float] = []
+        self._returns: list[float] = []
+
+    def take(self, count: int, exploration_rate: float) -> float:
+        """Take the buffers' first ``count`` steps as one more episode and return its return, points."""
+        self._parts.append((self.integers[:count].copy(), self.numbers[:count].copy()))
+        self._rates.append(exploration_rate)
+        self._returns.append(float(self.numbers[:count, 0].sum()))
+        return self._returns[-1]
+
+    def transitions(self, first_episode: int = 0) -> Transitions:
+        """Return the steps of the episodes from this one on."""
+        whole = np.concatenate([part for part, _ in self._parts[first_episode:]])
+        reward = np.concatenate([part[:, 0] for _, part in self._parts[first_episode:]])
+        return Transitions.from_columns(
+            whole[:, 0], whole[:, 1], reward, whole[:, 2], whole[:, 3] == 1, whole[:, 3] == 2
+        )
+
+    def log(self, q: Float64Array, visits: Int64Array, schedule: ExplorationSchedule) -> EpisodeLog:
+        """Return everything taken, with what was learned on the way."""
+        lengths = np.array([len(part) for part, _ in self._parts])
+        return EpisodeLog(
+            transitions=self.transitions(),
+            episode=np.repeat(np.arange(len(lengths)), lengths),
+            step=np.concatenate([part[:, 4] for part, _ in self._parts]),
+            propensity=np.concatenate([part[:, 1] for _, part in self._parts]),
+            exploration_rate=np.repeat(np.array(self._rates), lengths),
+            episode_return=np.array(self._returns),
+            is_success=np.array([self._is_success(total) for total in self._returns]),
+            q=q,
+            visits=visits,
+            schedule=schedule,
+        )
+
+
 def play(
     world: World,
     episodes: int,
@@ -108,137 +167,13 @@ def play(
     tried = np.zeros(shape, dtype=np.int64) if visits is None else visits.astype(np.int64)
     require_shape("q", values, shape)
     require_shape("visits", tried, shape)
-    horizon = world.contract.horizon if chosen.horizon is None else chosen.horizon
-    starts = np.flatnonzero(world.start)
-    rate = chosen.learning_rate
-    schedule = chosen.schedule
-    integers, numbers = np.empty((horizon, 5), dtype=np.int64), np.empty((horizon, 2))
-    parts: list[tuple[Int64Array, Float64Array]] = []
-    rates, returns = np.empty(episodes), np.empty(episodes)
-    for episode in range(episodes):
-        rates[episode] = schedule.exploration_rate
-        count = _play_episode(
-            rng, starts, world.start[starts], world.outcome_offsets, world.next_state, world.probability,
-            world.terminated, world.reward_mean, world.reward_sd, values, tried, rates[episode],
-            rate.initial, rate.minimum, rate.exponent, discount, chosen.minimum_tries, integers, numbers,
+    rate, schedule = chosen.learning_rate, chosen.schedule
+    recorder = EpisodeRecorder(world, chosen.horizon)
+    for _ in range(episodes):
+        exploration_rate = schedule.exploration_rate
+        count = episode_kernels.learn_episode(
+            rng, *recorder.world_arrays, values, tried, exploration_rate, rate.initial, rate.minimum,
+            rate.exponent, discount, chosen.minimum_tries, recorder.integers, recorder.numbers,
         )  # fmt: skip
-        parts.append((integers[:count].copy(), numbers[:count].copy()))
-        returns[episode] = numbers[:count, 0].sum()
-        schedule = schedule.advance(float(returns[episode]))
-    whole = np.concatenate([part for part, _ in parts])
-    real = np.concatenate([part for _, part in parts])
-    lengths = np.array([len(part) for part, _ in parts])
-    return EpisodeLog(
-        transitions=Transitions.from_columns(
-            whole[:, 0], whole[:, 1], real[:, 0], whole[:, 2], whole[:, 3] == 1, whole[:, 3] == 2
-        ),
-        episode=np.repeat(np.arange(episodes), lengths),
-        step=np.ascontiguousarray(whole[:, 4]),
-        propensity=np.ascontiguousarray(real[:, 1]),
-        exploration_rate=np.repeat(rates, lengths),
-        episode_return=returns,
-        is_success=np.array([world.contract.success.is_success(total) for total in returns.tolist()]),
-        q=values,
-        visits=tried,
-        schedule=schedule,
-    )
-
-
-@compiled
-def _choose(
-    generator: np.random.Generator,
-    q: Float64Array,
-    visits: Int64Array,
-    exploration_rate: float,
-    minimum_tries: int,
-) -> tuple[int, float]:
-    """Return an ε-greedy action and its propensity, given one state's values and visits, float64[A]."""
-    action_count = len(q)
-    worth = np.where(visits >= minimum_tries, q, np.inf)
-    is_best = worth == worth.max()
-    best_count = is_best.sum()
-    explores = generator.random() < exploration_rate
-    candidates = action_count if explores else best_count
-    rank = min(int(generator.random() * candidates), candidates - 1)
-    action = rank
-    if not explores:
-        action = -1
-        while rank >= 0:
-            action += 1
-            rank -= is_best[action]
-    propensity = exploration_rate / action_count + is_best[action] * (1.0 - exploration_rate) / best_count
-    return action, propensity
-
-
-@compiled
-def _pick(generator: np.random.Generator, probabilities: Float64Array) -> int:
-    """Return an index with these probabilities; rounding errors fall to the last one."""
-    left = generator.random()
-    for index in range(len(probabilities) - 1):
-        left -= probabilities[index]
-        if left < 0:
-            return index
-    return len(probabilities) - 1
-
-
-@compiled
-def _tried_value(q: Float64Array, visits: Int64Array) -> float:
-    """Return the best value among actions tried in one state, 0 where none was."""
-    best = -np.inf
-    for action in range(len(q)):
-        if visits[action] > 0:
-            best = max(best, q[action])
-    return best if best > -np.inf else 0.0
-
-
-@compiled
-def _play_episode(
-    generator: np.random.Generator,
-    starts: Int64Array,
-    start_chances: Float64Array,
-    outcome_offsets: Int64Array,
-    next_states: Int64Array,
-    probabilities: Float64Array,
-    ends: BoolArray,
-    reward_mean: Float64Array,
-    reward_sd: Float64Array,
-    q: Float64Array,
-    visits: Int64Array,
-    exploration_rate: float,
-    rate_initial: float,
-    rate_minimum: float,
-    rate_exponent: float,
-    discount: float,
-    minimum_tries: int,
-    integers: Int64Array,
-    numbers: Float64Array,
-) -> int:
-    """Play one episode, learn in place and return its number of steps.
-
-    ``integers`` takes state, action, next state, end (0 none, 1 terminated, 2 truncated) and step;
-    ``numbers`` takes reward and propensity.
-    """
-    horizon, action_count = len(integers), q.shape[1]
-    state = starts[_pick(generator, start_chances)]
-    for step in range(horizon):
-        action, propensity = _choose(generator, q[state], visits[state], exploration_rate, minimum_tries)
-        pair = state * action_count + action
-        first = outcome_offsets[pair]
-        row = first + _pick(generator, probabilities[first : outcome_offsets[pair + 1]])
-        noise = generator.random() + generator.random() - 1.0
-        reward = reward_mean[state, action] + NOISE_SPAN * reward_sd[state, action] * noise
-        successor, has_ended = next_states[row], ends[row]
-
-        target = reward if has_ended else reward + discount * _tried_value(q[successor], visits[successor])
-        rate = max(rate_minimum, rate_initial / (1.0 + visits[state, action]) ** rate_exponent)
-        q[state, action] += rate * (target - q[state, action])
-        visits[state, action] += 1
-
-        integers[step, 0], integers[step, 1], integers[step, 2] = state, action, successor
-        integers[step, 3] = 1 if has_ended else (2 if step == horizon - 1 else 0)
-        integers[step, 4] = step
-        numbers[step, 0], numbers[step, 1] = reward, propensity
-        if has_ended:
-            return step + 1
-        state = successor
-    return horizon
+        schedule = schedule.advance(recorder.take(count, exploration_rate))
+    return recorder.log(values, tried, schedule)

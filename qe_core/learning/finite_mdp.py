@@ -234,7 +234,7 @@ def solve_finite_mdp(
     q = np.zeros((mdp.state_count, mdp.action_count))
     q[pair_state, mdp.pair_action] = pair_q
     policy = np.where(best >= 0, mdp.pair_action[best], -1) if len(pair_state) else best
-    residual = float(np.abs(_backed_up(mdp, value, discount) - pair_q).max(initial=0.0))
+    residual = float(np.abs(back_up_pairs(mdp, value, discount) - pair_q).max(initial=0.0))
     return Solution(q, value, policy, residual, rounds)
 
 
@@ -307,7 +307,7 @@ def bellman_residuals(
     value = np.where(is_eligible.any(axis=1), best, 0.0)
     residuals = np.zeros_like(q)
     rows = (mdp.pair_state, mdp.pair_action)
-    residuals[rows] = np.abs(_backed_up(mdp, value, discount) - q[rows])
+    residuals[rows] = np.abs(back_up_pairs(mdp, value, discount) - q[rows])
     return residuals
 
 
@@ -318,8 +318,8 @@ def with_reward(mdp: FiniteMdp, reward: Float64Array) -> FiniteMdp:
     return replace(mdp, reward=reward)
 
 
-def _backed_up(mdp: FiniteMdp, value: Float64Array, discount: float) -> Float64Array:
-    """Return r + γ·Σ p·value per pair, float64[P]."""
+def back_up_pairs(mdp: FiniteMdp, value: Float64Array, discount: float) -> Float64Array:
+    """Return r + γ·Σ p·value per pair in points, float64[P], given a value per state, float64[S]."""
     return back_up(mdp.reward, mdp.entry_offsets, mdp.next_state, mdp.probability, value, discount)
 
 

@@ -11,8 +11,7 @@ from qe_core.environments.catalogue import declarations, world_of
 from qe_core.environments.recorded import Recordings, TrainingSettings, train_pilot
 from qe_core.environments.rollouts import EpisodeLog
 from qe_core.fleet.contract import AgentContract
-from qe_core.runtime.training import RECORDED, SIMULATED, Play, TrainingPlan, simulated_play
-from qe_core.store import StoredTable
+from qe_core.runtime.training import RECORDED, SIMULATED, KnownSoFar, Play, TrainingPlan, simulated_play
 
 PILOT = "test-generator"
 """The agent whose environment are recordings of real tools."""
@@ -40,7 +39,7 @@ def play_of(contract: AgentContract, world_seed: int, settings: Settings) -> Pla
         settings: how it explores and learns.
     """
 
-    def play_plan(plan: TrainingPlan, start: StoredTable | None) -> EpisodeLog:
+    def play_plan(plan: TrainingPlan, start: KnownSoFar | None) -> EpisodeLog:
         if contract.name == PILOT:
             return recorded_play(Recordings.load(), contract, settings)(plan, start)
         return simulated_play(world_of(contract, world_seed), settings)(plan, start)
@@ -56,7 +55,7 @@ def recorded_play(recordings: Recordings, contract: AgentContract, settings: Set
     rounds = TrainingSettings().rounds
     discount = contract.discount_or(settings.learning.discount)
 
-    def play_plan(plan: TrainingPlan, _start: StoredTable | None) -> EpisodeLog:
+    def play_plan(plan: TrainingPlan, _start: KnownSoFar | None) -> EpisodeLog:
         divisor = next(count for count in range(rounds, 0, -1) if plan.episodes % count == 0)
         chosen = TrainingSettings(rounds=divisor, episodes=plan.episodes // divisor, discount=discount)
         return train_pilot(recordings, np.random.default_rng([plan.seed]), chosen)

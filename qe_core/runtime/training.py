@@ -8,16 +8,20 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import assert_never
 
 import numpy as np
 import pyarrow as pa
 
 from qe_core.config import Settings
+from qe_core.environments.planned_play import play_planned
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
 from qe_core.fleet.contract import AgentContract
-from qe_core.runtime.parameters import exploration_schedule, learning_rate
+from qe_core.learning.empirical_mdp import EmpiricalMdp
+from qe_core.learning.q_table import QTable
+from qe_core.runtime.parameters import exploration_schedule, learning_rate, planning_settings
 from qe_core.store import ImportRecord, Store, StoredTable
 
 SIMULATED, RECORDED = "simulated", "recorded"
@@ -83,8 +87,21 @@ class TrainingReport:
     is_repeated: bool
 
 
-Play = Callable[[TrainingPlan, StoredTable | None], EpisodeLog]
-"""Plays a plan, starting from a stored table or from nothing."""
+@dataclass(frozen=True, slots=True)
+class KnownSoFar:
+    """What a session that continues starts from.
+
+    Attributes:
+        table: the agent's own, as it is stored.
+        mdp: everything it has experienced, counted.
+    """
+
+    table: QTable
+    mdp: EmpiricalMdp
+
+
+Play = Callable[[TrainingPlan, KnownSoFar | None], EpisodeLog]
+"""Plays a plan, starting from what is known or from nothing."""
 
 
 async def train(
@@ -107,7 +124,7 @@ async def train(
         return TrainingReport(plan, source, 0, is_repeated=True)
     new = 0
     if record.rows_read == 0:  # else it was stored whole, and only the last word is missing
-        start = await table_so_far(store, contract) if plan.is_continuing else None
+        start = await known_so_far(store, contract) if plan.is_continuing else None
         rows = _experiences(contract, plan, source, play_plan(plan, start), record)
         new = await store.imports.append_chunk(record.import_id, rows, rows.num_rows, 0)
     await store.imports.finish(record.import_id, is_successful=True)
@@ -122,6 +139,15 @@ async def table_so_far(store: Store, contract: AgentContract) -> StoredTable:
     return await store.q_tables.load("individual", handle.name, handle.fingerprint)
 
 
+async def known_so_far(store: Store, contract: AgentContract) -> KnownSoFar:
+    """Return what the agent learned and experienced so far."""
+    stored = await table_so_far(store, contract)
+    mdp = await store.experiences.load_mdp(
+        contract.name, contract.fingerprint, contract.state_count, contract.action_count
+    )
+    return KnownSoFar(stored.table, mdp)
+
+
 async def next_seed(store: Store, agent: str, world_seed: int) -> int:
     """Return the lowest seed no session of the agent in that world has used."""
     prefix = f"{agent} world {world_seed} seed "
@@ -134,25 +160,23 @@ async def next_seed(store: Store, agent: str, world_seed: int) -> int:
 
 
 def simulated_play(world: World, settings: Settings) -> Play:
-    """Return what plays plans in a simulated world by ε-greedy Q-learning under the settings."""
+    """Return what plays plans in a simulated world by the rule of the settings."""
     contract = world.contract
+    discount = contract.discount_or(settings.learning.discount)
 
-    def play_plan(plan: TrainingPlan, start: StoredTable | None) -> EpisodeLog:
-        played = PlaySettings(
-            schedule=exploration_schedule(settings),
-            learning_rate=learning_rate(settings),
-            discount=contract.discount_or(settings.learning.discount),
-        )
+    def play_plan(plan: TrainingPlan, start: KnownSoFar | None) -> EpisodeLog:
         rng = np.random.default_rng([plan.seed, plan.world_seed, *plan.agent.encode()])
-        table = None if start is None else start.table
-        return play(
-            world,
-            plan.episodes,
-            rng,
-            played,
-            q=None if table is None else table.q,
-            visits=None if table is None else table.visits,
-        )
+        match settings.exploration.session_rule:
+            case "matching":
+                known = None if start is None else start.mdp
+                return play_planned(world, plan.episodes, rng, planning_settings(settings, discount), known)
+            case "epsilon_greedy":
+                played = PlaySettings(exploration_schedule(settings), learning_rate(settings), discount)
+                if start is None:
+                    return play(world, plan.episodes, rng, played)
+                return play(world, plan.episodes, rng, played, start.table.q, start.table.visits)
+            case _:
+                assert_never(settings.exploration.session_rule)
 
     return play_plan
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from qe_core.environments import rollouts
+from qe_core.environments import episode_kernels
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
@@ -109,8 +109,8 @@ def test_values_follow_the_update_worked_by_hand(drawn: Drawn) -> None:
 def test_compiled_play_is_the_plain_loop(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     world = drawn("quality-gate", 0)
     compiled = played(world, 60, seed=3)
-    for name in ("_choose", "_pick", "_tried_value", "_play_episode"):
-        monkeypatch.setattr(rollouts, name, getattr(rollouts, name).py_func)
+    for name in ("choose", "pick", "happen", "tried_value", "learn_episode"):
+        monkeypatch.setattr(episode_kernels, name, getattr(episode_kernels, name).py_func)
     plain = played(world, 60, seed=3)
     for column in ("state", "action", "next_state", "terminated", "truncated"):
         assert np.array_equal(getattr(plain.transitions, column), getattr(compiled.transitions, column))
