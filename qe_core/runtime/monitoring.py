@@ -251,9 +251,13 @@ class QLearningMonitor:
 
     async def respond(self, seen: Observation) -> AdjustmentRecord | None:
         """Make the adjustment hold that an agent's verdicts ask for; None where it holds already."""
+        if not seen.windows:
+            return None
         wanted = respond(seen.verdicts, self._response)
-        why = seen.reason if seen.verdict is Verdict.DIVERGING else f"no longer diverging: {seen.reason}"
-        return await self._store.adjustments.adjust(seen.agent, wanted, MONITOR, seen.verdict, why)
+        newest = seen.windows[-1]
+        is_worse = newest.verdict == Verdict.DIVERGING
+        why = newest.reason if is_worse else f"no longer diverging: {newest.reason}"
+        return await self._store.adjustments.adjust(seen.agent, wanted, MONITOR, newest.verdict, why)
 
     async def report(
         self, seen: Observation, kinds: Collection[AlertKind] = LEARNING_KINDS

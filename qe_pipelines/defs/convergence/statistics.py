@@ -4,6 +4,7 @@ What belongs here: the asset `convergence_statistics`. What does not: the figure
 (`qe_core.learning`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,9 @@ import numpy as np
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract
 from qe_core.learning.convergence import WindowStatistics
+from qe_core.learning.criteria import Criterion
 from qe_core.learning.windows import convergence_windows
+from qe_core.runtime.monitoring import Observation, observed
 from qe_core.runtime.parameters import DAY_SECONDS, convergence_settings
 from qe_core.store import EpisodeReturns, StatsWindow, Store
 from qe_pipelines.catalogue import OWNERS, STATISTICS_COLUMNS, Stage
@@ -88,7 +91,10 @@ async def convergence_statistics(
                 store, contract, values, idle.get(contract.name), is_trimmed=is_trimmed
             )
             is_changed = await store.stats.replace(contract.name, windows)
-            context.add_asset_metadata(_metadata(episodes, windows, is_changed), partition_key=contract.name)
+            seen = observed(contract.name, windows, None, convergence_settings(values))
+            context.add_asset_metadata(
+                _metadata(episodes, seen, is_changed=is_changed), partition_key=contract.name
+            )
 
 
 async def figures_of(
@@ -170,24 +176,44 @@ def _numbered(
                 states_visited=window.states_visited,
                 verdict=window.verdict.value,
                 reason=window.reason,
+                return_sd=window.return_sd,
+                largest_q=window.largest_q,
+                recent_bias=window.recent_bias,
+                pair_coverage=window.pair_coverage,
+                is_settling=window.is_settling,
             )
         )
     return stored
 
 
 def _metadata(
-    episodes: EpisodeReturns, windows: list[StatsWindow], is_changed: bool
+    episodes: EpisodeReturns, seen: Observation, *, is_changed: bool
 ) -> dict[str, dg.MetadataValue]:
     shown: dict[str, dg.MetadataValue] = {
-        "dagster/row_count": dg.MetadataValue.int(len(windows)),
+        "dagster/row_count": dg.MetadataValue.int(len(seen.windows)),
         "episodes": dg.MetadataValue.int(len(episodes)),
         "changed": dg.MetadataValue.bool(is_changed),
         "read on in": dg.MetadataValue.asset(dg.AssetKey("fleet_report")),
     }
     if len(episodes):
         shown["learning curve"] = learning_curve_picture(episodes)
-    if windows:
-        shown["verdict"] = dg.MetadataValue.text(windows[-1].verdict)
-        shown["reason"] = dg.MetadataValue.text(windows[-1].reason or "none given")
-        shown["mean return"] = dg.MetadataValue.float(windows[-1].mean_return)
+    if seen.windows:
+        newest = seen.windows[-1]
+        shown["verdict"] = dg.MetadataValue.text(newest.verdict)
+        shown["verdict by the ordered four"] = dg.MetadataValue.text(seen.ordered_verdict)
+        shown["reason"] = dg.MetadataValue.text(newest.reason or "none given")
+        shown["mean return"] = dg.MetadataValue.float(newest.mean_return)
+    if seen.criteria:
+        shown["criteria"] = dg.MetadataValue.md(criteria_table(seen.criteria))
     return shown
+
+
+def criteria_table(criteria: Sequence[Criterion]) -> str:
+    """Return both sets of criteria side by side as a Markdown table, one line for each."""
+    lines = ["| criterion | set | figure | needs | holds |", "|---|---|---|---|---|"]
+    for one in criteria:
+        figure = "unknown" if one.figure is None else f"{one.figure:.3g}"
+        needs = f"{'≤' if one.is_at_most else '≥'} {one.limit:.3g}"
+        origin = "ordered" if one.is_ordered else "sturdier"
+        lines.append(f"| {one.name} | {origin} | {figure} | {needs} | {'yes' if one.is_met else 'no'} |")
+    return "\n".join(lines)
