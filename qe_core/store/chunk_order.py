@@ -31,7 +31,9 @@ from qe_core.store.statements import STATEMENTS
 _GROUP_ROWS = 4 * CHUNK_ROWS
 _PG_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SPANS = RowFormat([Column("chunk_id", "int8"), Column("experiences", "int4"), Column("first_at", "int8")])
-_FEW_ROWS = 64
+FEW_ROWS = 64
+"""Chunks that hold fewer on average are read row by row."""
+
 _SINGLE_ROWS = RowFormat(
     [
         Column("experience_id", "int8"),
@@ -188,7 +190,7 @@ def _groups(spans: Rows) -> Iterator[tuple[int, int]]:
 
 async def _read_group(connection: Connection, wanted: Wanted, spans: Rows) -> Rows:
     """Return all rows of some chunks."""
-    is_single = int(spans["experiences"].sum()) < _FEW_ROWS * len(spans["experiences"])
+    is_single = int(spans["experiences"].sum()) < FEW_ROWS * len(spans["experiences"])
     decoder = _SINGLE_ROWS.decoder() if is_single else ArrayDecoder(_ROWS)
     await connection.copy_from_query(
         STATEMENTS["read_single_transitions" if is_single else "read_transitions"],

@@ -62,7 +62,7 @@ async def batches(store: Store, agent: str, batch_rows: int) -> list[Transitions
 @pytest.fixture(params=[0, 64], ids=["whole chunks", "row by row"])
 def few_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read small chunks in both ways, a few rows at a time."""
-    monkeypatch.setattr(order, "_FEW_ROWS", request.param)
+    monkeypatch.setattr(order, "FEW_ROWS", request.param)
     monkeypatch.setattr(order, "_GROUP_ROWS", 7)
 
 
