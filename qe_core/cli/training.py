@@ -72,6 +72,7 @@ async def _train(
     contracts: list["AgentContract"], episodes: int, world_seed: int, seed: int | None, is_fresh: bool
 ) -> list["TrainingReport"]:
     from qe_core.config import load_settings
+    from qe_core.runtime.parameters import adjusted
     from qe_core.runtime.sessions import play_of, source_of
     from qe_core.runtime.training import TrainingPlan, next_seed
     from qe_core.runtime.training import train as train_agent
@@ -84,7 +85,8 @@ async def _train(
                 _tell(progress, contract.name, number, len(contracts))
                 chosen = await next_seed(store, contract.name, world_seed) if seed is None else seed
                 plan = TrainingPlan(contract.name, episodes, world_seed, chosen, is_continuing=not is_fresh)
-                play = play_of(contract, world_seed, settings)
+                adjustment = await store.adjustments.present(contract.name)
+                play = play_of(contract, world_seed, adjusted(settings, adjustment))
                 reports.append(await train_agent(store, contract, plan, source_of(contract), play))
     return reports
 

@@ -19,6 +19,7 @@ from qe_core.config import Settings
 from qe_core.errors import LearningError, StoreError
 from qe_core.fleet import registry
 from qe_core.fleet.contract import AgentContract
+from qe_core.learning.divergence_response import NEUTRAL, Adjustment
 from qe_core.learning.exploration import ExplorationSchedule
 from qe_core.runtime.choosing import Beliefs, pick
 from qe_core.runtime.contexts import Context, ContextEncoder
@@ -76,6 +77,8 @@ class Learner:
         self._clock = clock
         self._schedule = schedule
         self._exploration_rate = schedule.exploration_rate
+        self._adjustment = NEUTRAL
+        self._learning_rate = learning_rate(settings)
         self._encode = ContextEncoder(contract).encode
         self._names = contract.action_names
         self._divisors = contract.category_divisor, contract.fleet_divisor
@@ -83,7 +86,7 @@ class Learner:
             contract, settings.hierarchy.lookup, lookup_settings(settings), confidence_settings(settings)
         )
         discount = contract.discount_or(settings.learning.discount)
-        self._steps = StepLearner(live.reader, contract, discount, learning_rate(settings))
+        self._steps = StepLearner(live.reader, contract, discount, self._learning_rate)
         self._awaited: dict[str, _Awaited] = {}
         self._prefix = uuid4().hex
         self._episodes = 0
@@ -126,6 +129,12 @@ class Learner:
     def schedule(self) -> ExplorationSchedule:
         """The exploration schedule as it is now; its ``state()`` resumes it."""
         return self._schedule
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Learn and explore from now on as asked; ``NEUTRAL`` is as configured. See `adjusting`."""
+        self._adjustment = adjustment
+        self._steps.learning_rate = adjustment.learning_rate(self._learning_rate)
+        self._exploration_rate = adjustment.exploration_rate(self._schedule.exploration_rate)
 
     def begin_episode(self) -> Episode:
         """Return a new episode, for ``decide``: one task the agent works on, beside others."""
@@ -278,7 +287,7 @@ class Learner:
             if outcome.is_end:
                 self.counters.episodes += 1
                 self._schedule = self._schedule.advance(of.episode.total_reward)
-                self._exploration_rate = self._schedule.exploration_rate
+                self._exploration_rate = self._adjustment.exploration_rate(self._schedule.exploration_rate)
         return acknowledged
 
     def _current_episode(self) -> Episode:

@@ -7,7 +7,6 @@ and defaults.
 from typing import assert_never
 
 from qe_core.config import Settings
-from qe_core.environments.planned_play import PlanningSettings
 from qe_core.fleet.rewards import REWARD_LIMIT
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LookupSettings
@@ -77,22 +76,6 @@ def caution(settings: Settings) -> Caution:
     )
 
 
-def planning_settings(settings: Settings, discount: float) -> PlanningSettings:
-    """Return how sessions that plan on what they have seen decide.
-
-    Args:
-        settings: share of random actions, how often to plan, what is assumed about noise.
-        discount: the agent's own or the fleet's, in [0, 1).
-    """
-    rate = settings.exploration.matching_rate
-    return PlanningSettings(
-        schedule=ExponentialSchedule(rate, rate),
-        discount=discount,
-        confidence=confidence_settings(settings),
-        replan_share=settings.exploration.replan_share,
-    )
-
-
 def lookup_settings(settings: Settings) -> LookupSettings:
     """Return how far each level of the hierarchy is trusted."""
     chosen = settings.hierarchy
@@ -151,6 +134,7 @@ def adjusted(settings: Settings, adjustment: Adjustment) -> Settings:
     floors = {
         "rate_initial": adjustment.exploration_rate(exploration.rate_initial),
         "rate_min": adjustment.exploration_rate(exploration.rate_min),
+        "matching_rate": adjustment.exploration_rate(exploration.matching_rate),
     }
     return settings.model_copy(
         update={

@@ -69,6 +69,9 @@ class StepLearner:
         contract: the agent's.
         discount: γ in [0, 1).
         learning_rate: by visits.
+
+    Attributes:
+        learning_rate: in use; may be replaced at any time.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class StepLearner:
         self._reader = reader
         self._contract = contract
         self._discount = discount
-        self._rate = learning_rate
+        self.learning_rate = learning_rate
 
     async def prepare(
         self, table: CachedTable, happened: Sequence[Happened], clock: Callable[[], datetime]
@@ -133,7 +136,7 @@ class StepLearner:
 
     def _rate_at(self, visits: int) -> float:
         """Return ``LearningRate.at`` of one number, without an array."""
-        rate = self._rate
+        rate = self.learning_rate
         return max(rate.minimum, rate.initial / float((1.0 + visits) ** rate.exponent))
 
     def _success(self, outcome: Outcome, episode: Episode) -> bool | None:

@@ -14,14 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from qe_core.config import Settings
-from qe_core.environments.planned_play import play_planned
+from qe_core.environments.planned_play import PlanningSettings, play_planned
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
 from qe_core.fleet.contract import AgentContract
 from qe_core.learning.empirical_mdp import EmpiricalMdp
+from qe_core.learning.exploration import ExponentialSchedule
 from qe_core.learning.q_table import QTable
-from qe_core.runtime.parameters import exploration_schedule, learning_rate, planning_settings
+from qe_core.runtime.parameters import confidence_settings, exploration_schedule, learning_rate
 from qe_core.store import ImportRecord, Store, StoredTable
 
 SIMULATED, RECORDED = "simulated", "recorded"
@@ -179,6 +180,22 @@ def simulated_play(world: World, settings: Settings) -> Play:
                 assert_never(settings.exploration.session_rule)
 
     return play_plan
+
+
+def planning_settings(settings: Settings, discount: float) -> PlanningSettings:
+    """Return how sessions that plan on what they have seen decide.
+
+    Args:
+        settings: share of random actions, how often to plan, what is assumed about noise.
+        discount: the agent's own or the fleet's, in [0, 1).
+    """
+    rate = settings.exploration.matching_rate
+    return PlanningSettings(
+        schedule=ExponentialSchedule(rate, rate),
+        discount=discount,
+        confidence=confidence_settings(settings),
+        replan_share=settings.exploration.replan_share,
+    )
 
 
 def _experiences(

@@ -200,7 +200,7 @@ def _metadata(
     if seen.windows:
         newest = seen.windows[-1]
         shown["verdict"] = dg.MetadataValue.text(newest.verdict)
-        shown["verdict by the ordered four"] = dg.MetadataValue.text(seen.ordered_verdict)
+        shown["verdict by the ordered four"] = dg.MetadataValue.text(seen.ordered_verdict.value)
         shown["reason"] = dg.MetadataValue.text(newest.reason or "none given")
         shown["mean return"] = dg.MetadataValue.float(newest.mean_return)
     if seen.criteria:
