@@ -3,7 +3,6 @@
 What belongs here: arguments and tables. What does not: the experiments (`qe_core.runtime.experiments`).
 """
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +96,9 @@ def convergence(
         curves = list(learn(contracts, world_seeds, seeds, settings, checkpoints, progress))
     _show(curves)
     if json_file is not None:
-        json_file.write_text(json.dumps([curve.as_json() for curve in curves], indent=1) + "\n")
+        from qe_core.runtime.experiments.convergence_file import write_curves
+
+        write_curves(curves, json_file)
         note(f"written: {json_file}")
     if plot_file is not None:
         from qe_core.runtime.experiments.convergence_picture import draw_curves

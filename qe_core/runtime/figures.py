@@ -1,4 +1,4 @@
-"""Every figure the demo and the report show, computed from the database and the recordings alone.
+"""Every figure the demo and the report show, from the database, the recordings and the shipped experiments.
 
 What belongs here: gathering and computing. What does not: showing (`report`, `qe_core.cli`). Nothing here
 depends on the clock, so the same database gives the same figures.
@@ -15,6 +15,8 @@ from qe_core.fleet.contract import AgentContract, shared_fingerprint
 from qe_core.fleet.registry import Registry
 from qe_core.fleet.vocabulary import Approach, Category, FleetContext
 from qe_core.runtime.demo import WORLD_SEED
+from qe_core.runtime.experiments.convergence import LearningCurve
+from qe_core.runtime.experiments.convergence_file import read_curves
 from qe_core.runtime.overview import Overview, fleet_overview
 from qe_core.runtime.pilot_figures import PilotFigures, pilot_figures
 from qe_core.runtime.sessions import PILOT
@@ -132,6 +134,7 @@ class FleetFigures:
         fleet_values: its values, points, None where nothing is known.
         pilot: the recorded pilot, or None where nothing was recorded or learned.
         newest: when the newest experience happened, in words; the only date there is.
+        curves: shipped learning curves of agents whose contract is still the one that was played.
     """
 
     agents: tuple[AgentFigures, ...]
@@ -141,6 +144,7 @@ class FleetFigures:
     fleet_values: tuple[tuple[float | None, ...], ...]
     pilot: PilotFigures | None
     newest: str
+    curves: tuple[LearningCurve, ...]
 
 
 Tables = Mapping[tuple[Level, str], StoredTable]
@@ -182,7 +186,14 @@ async def fleet_figures(
         newest=f"{max(count.last_occurred_at for count in counts):%d %B %Y, %H:%M UTC}"
         if counts
         else "never",
+        curves=_curves(fleet),
     )
+
+
+def _curves(fleet: Registry) -> tuple[LearningCurve, ...]:
+    """Return the shipped learning curves, except those of contracts that have changed."""
+    current = {contract.name: contract.fingerprint for contract in fleet}
+    return tuple(curve for curve in read_curves() if current.get(curve.agent) == curve.fingerprint)
 
 
 async def _tables(store: Store, fleet: Registry) -> Tables:

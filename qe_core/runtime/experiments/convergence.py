@@ -6,7 +6,6 @@ to be compared with. What does not: the transfer between agents, verdicts over s
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,6 +34,7 @@ class LearningCurve:
 
     Attributes:
         agent: whose.
+        fingerprint: of the contract it learned under.
         world_seed: which world.
         optimum: exact value of the best policy from the start distribution, points.
         random: of choosing at random.
@@ -45,6 +45,7 @@ class LearningCurve:
     """
 
     agent: str
+    fingerprint: str
     world_seed: int
     optimum: float
     random: float
@@ -61,24 +62,6 @@ class LearningCurve:
     def band(self, percentile: float) -> Float64Array:
         """Return a percentile over seeds at each checkpoint, float64[checkpoints]."""
         return np.asarray(np.percentile(self.shares, percentile, axis=0))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return {
-            "agent": self.agent,
-            "world_seed": self.world_seed,
-            "optimum_points": self.optimum,
-            "random_points": self.random,
-            "best_fixed_points": self.best_fixed,
-            "best_fixed_action": self.best_fixed_action,
-            "checkpoints_episodes": list(self.checkpoints),
-            "shares": self.shares.tolist(),
-            "mean": self.shares.mean(axis=0).tolist(),
-            "p10": self.band(10).tolist(),
-            "p90": self.band(90).tolist(),
-            "seeds": len(self.shares),
-            "seeds_reached": self.seeds_reached,
-        }
 
 
 def shares_reached(
@@ -130,6 +113,7 @@ def learning_curve(
     fixed = world.fixed_values(discount)
     return LearningCurve(
         agent=world.contract.name,
+        fingerprint=world.contract.fingerprint,
         world_seed=world.world_seed,
         optimum=world.optimal_value(discount),
         random=world.random_value(discount),
@@ -165,6 +149,6 @@ def convergence(
     total = len(contracts) * len(world_seeds)
     pairs = [(contract, world_seed) for contract in contracts for world_seed in world_seeds]
     for done, (contract, world_seed) in enumerate(pairs):
-        progress(f"{contract.name}, world {world_seed}", done, total)
+        progress("learning in worlds", done, total)
         yield learning_curve(world_of(contract, world_seed), settings, seeds, checkpoints)
-    progress("done", total, total)
+    progress("learning in worlds", total, total)

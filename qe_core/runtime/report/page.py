@@ -9,6 +9,7 @@ from html import escape
 from qe_core.runtime.figures import AgentFigures, FleetFigures, SharedWeights
 from qe_core.runtime.report.charts import Bar, Line, bar_chart, heat_map, legend, line_chart, stacked_bar
 from qe_core.runtime.report.markup import section, table
+from qe_core.runtime.report.optimum import optimum_section
 from qe_core.runtime.report.pilot import pilot_section
 from qe_core.runtime.report.style import STYLE_SHEET
 
@@ -20,6 +21,7 @@ def page(figures: FleetFigures) -> str:
     sections = [
         _header(figures),
         _reached_section(figures),
+        optimum_section(figures.curves),
         pilot_section(figures.pilot),
         _agentssection(figures),
         _curvessection(figures),
@@ -194,8 +196,9 @@ def _valuessection(figures: FleetFigures) -> str:
 
 def _footer() -> str:
     return (
-        "<footer><p>Every figure on this page is computed from the database and the recordings; "
-        "<code>qe report</code> computes them again. <code>qe status --json</code> has the counts, "
+        "<footer><p>Every figure on this page is computed from the database, the recordings and "
+        "the shipped experiment; <code>qe report</code> computes them again. "
+        "<code>qe status --json</code> has the counts, "
         "<code>qe export values.csv --what q-tables</code> the values, <code>qe checks</code> "
         "runs all checks, "
         "<code>qe up</code> shows the graph that made the tables.</p></footer>"

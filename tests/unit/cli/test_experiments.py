@@ -34,8 +34,8 @@ def test_the_table_compares_with_optimum_chance_and_the_best_action(tmp_path: Pa
     assert "quality-gate" in done.output
     assert "2 sessions do" in done.output
     (curve,) = json.loads(written.read_text())
-    assert curve["checkpoints_episodes"] == [10, 30]
-    assert curve["optimum_points"] > curve["best_fixed_points"] > curve["random_points"]
+    assert curve["checkpoints"] == [10, 30]
+    assert curve["optimum"] > curve["best_fixed"] > curve["random"]
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
 
