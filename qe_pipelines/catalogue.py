@@ -27,7 +27,7 @@ def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadat
 
 
 EXPERIENCE_COLUMNS = table_columns(
-    experience_id=("bigint", "order of the log"),
+    experience_id=("bigint", "number in order of arrival"),
     occurred_at=("timestamptz", "when it happened"),
     agent=("text", "who acted"),
     episode=("text", "which episode, unique within agent and source"),

@@ -1,42 +1,36 @@
 """The log of experiences in PostgreSQL: appending and reading in bulk.
 
 What belongs here: the log as a whole. What does not: the shape of what arrives (`experience_rows`) and its
-rules (`experience_rules`), how chunks are packed (`chunks`) and merged (`chunk_order`), what becomes of old
-ones (`retention`), and what is learned from them (`qe_core.learning`).
+rules (`experience_rules`), how new rows are found (`appending`), how chunks are packed (`chunks`) and merged
+(`chunk_order`), what becomes of old ones (`retention`), and what is learned from them (`qe_core.learning`).
 
 The canonical order of an agent's log is (occurred_at, source, episode, step), by bytes where it is text. It
 does not depend on when or in how many pieces the experiences arrived, so neither does anything computed in
 this order.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
-import asyncpg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qe_core.errors import StoreError
 from qe_core.learning.experience import Transitions
-from qe_core.store.array_stream import ArrayDecoder
+from qe_core.store.appending import MissingPartitionError, append_chunks
 from qe_core.store.audit import LogAudit, audit_log
 from qe_core.store.binary_copy import Column, RowFormat
 from qe_core.store.chunk_order import Wanted, canonical_batches
 from qe_core.store.chunks import (
-    CHUNK_COLUMNS,
     CHUNK_ROWS,
     NUMBERED_SCHEMA,
-    chunk_streams,
     columns_decoder,
     numbered_table,
 )
 from qe_core.store.connection import Connection, Database
-from qe_core.store.errors import ExperienceRejectedError
 from qe_core.store.experience_rows import ExperienceColumns, as_experience_table
-from qe_core.store.experience_rules import RULES, check_experiences
+from qe_core.store.experience_rules import check_experiences
 from qe_core.store.records import EpisodeReturns, ExperienceCounts
 from qe_core.store.statements import STATEMENTS
 from qe_core.store.summaries import read_summaries
@@ -50,8 +44,6 @@ BATCH_ROWS = 1_048_576
 
 PARTITION_DAYS_AHEAD = 7
 _LARGEST_ID = np.iinfo(np.int64).max
-_KEY = ("occurred_at", "episode", "step")
-_KEY_COLUMNS = {"occurred_at": "timestamptz[]", "episode": "text[]", "step": "int4[]"}
 _EPISODE_FORMAT = RowFormat(
     [
         Column("total_reward", "float8"),
@@ -65,10 +57,6 @@ _EPISODE_FORMAT = RowFormat(
     ]
 )
 Result = TypeVar("Result")
-
-
-class MissingPartitionError(StoreError):
-    """The log has no partition for this day; `ExperienceLog.stored` makes it and repeats."""
 
 
 class ExperienceLog:
@@ -261,87 +249,4 @@ class ExperienceLog:
             ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
             MissingPartitionError: see `stored`, which calls this.
         """
-        appended = 0
-        try:
-            for agent, source, rows in _by_log(table):
-                await connection.execute(STATEMENTS["lock_log"], agent, source)
-                new = await _without_known(connection, agent, source, _in_order(rows))
-                for _, part in _parted(new, "fingerprint"):
-                    for stream in chunk_streams(part):
-                        await connection.copy_to_table(
-                            "experience_chunks",
-                            source=BytesIO(stream),
-                            columns=CHUNK_COLUMNS,
-                            format="binary",
-                        )
-                appended += new.num_rows
-        except asyncpg.CheckViolationError as error:
-            if error.constraint_name is None:
-                raise MissingPartitionError(
-                    "the log has no partition for today and none could be made; see qe_core.store.retention"
-                ) from error
-            raise ExperienceRejectedError(
-                f"an experience breaks a rule of the log: "
-                f"{RULES.get(error.constraint_name, error.constraint_name)}. None of its batch was stored"
-            ) from error
-        return appended
-
-
-def _by_log(table: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
-    """Yield rows by agent and source, sorted so that concurrent writers lock in one order."""
-    for agent, rows in _parted(table, "agent"):
-        for source, part in _parted(rows, "source"):
-            yield agent, source, part
-
-
-def _parted(rows: pa.Table, name: str) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the rows of each value of a column, by value; rows that are all alike are not copied."""
-    values = sorted(pc.unique(rows[name]).to_pylist())
-    for value in values:
-        yield value, rows if len(values) == 1 else rows.filter(pc.equal(rows[name], value))
-
-
-def _in_order(rows: pa.Table) -> pa.Table:
-    """Return rows of one agent and source in canonical order, each once."""
-    times = rows["occurred_at"].cast(pa.int64()).to_numpy()
-    if (np.diff(times) > 0).all():
-        return rows
-    rows = rows.take(pc.sort_indices(rows, [(name, "ascending") for name in _KEY])).combine_chunks()
-    is_repeated = np.ones(rows.num_rows - 1, dtype=np.bool_)
-    for name in _KEY:
-        is_repeated &= np.asarray(pc.equal(rows[name][1:], rows[name][:-1]))
-    return rows.filter(pa.array(np.concatenate([[True], ~is_repeated])))
-
-
-async def _without_known(connection: Connection, agent: str, source: str, rows: pa.Table) -> pa.Table:
-    """Return the rows the log does not have, by the keys of chunks whose times overlap theirs."""
-    first, last = rows["occurred_at"][0].as_py(), rows["occurred_at"][-1].as_py()
-    overlapping = await connection.fetchval(STATEMENTS["first_overlapping_time"], agent, source, first, last)
-    if overlapping is None:
-        return rows
-    decoder = ArrayDecoder({"occurred_at": "timestamptz[]"})
-    await connection.copy_from_query(
-        STATEMENTS["read_overlapping_times"],
-        *(agent, source, first, last),
-        output=decoder.feed,
-        format="binary",
-    )
-    times = rows["occurred_at"].cast(pa.int64()).to_numpy()
-    met = np.flatnonzero(np.isin(times, decoder.columns()["occurred_at"]))
-    if len(met) == 0:
-        return rows
-    first, last = rows["occurred_at"][int(met[0])].as_py(), rows["occurred_at"][int(met[-1])].as_py()
-    decoder = ArrayDecoder(_KEY_COLUMNS)
-    await connection.copy_from_query(
-        STATEMENTS["read_overlapping_keys"],
-        *(agent, source, first, last),
-        output=decoder.feed,
-        format="binary",
-    )
-    known = pa.table(decoder.columns())
-    asked = pa.table({"occurred_at": times, "episode": rows["episode"], "step": rows["step"]})
-    asked = asked.append_column("row", pa.array(np.arange(len(times)))).take(pa.array(met))
-    repeated = asked.join(known, list(_KEY), join_type="left semi")["row"].to_numpy()
-    is_new = np.ones(len(times), dtype=np.bool_)
-    is_new[repeated] = False
-    return rows.filter(pa.array(is_new))
+        return await append_chunks(connection, table)
