@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Self
 
 import asyncpg
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from benchmarks.processes import Gate
 from benchmarks.statements import PEER_STATEMENTS
+from benchmarks.workload import drawn_pairs
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract, registry
 from qe_core.runtime.choosing import Beliefs
@@ -26,6 +28,9 @@ from qe_core.store.live import Live, ReaderSettings
 
 SMALLEST_CACHE = ReaderSettings(cache_limit=1_000)
 """The least the product allows: few of the fleet's tens of thousands of rows."""
+
+_DRAWN = 50_000
+"""States drawn beforehand for each agent, asked for in turn."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -120,27 +125,38 @@ async def select_one_in_turn(gate: Gate, url: str, count: int) -> Answered:
     return Answered(latencies, {"select 1": (np.zeros(count, np.int64), answers)}, lasted)
 
 
-async def look_up_at_once(
-    gate: Gate, url: str, agents: tuple[str, ...], clients: int, seconds: float, is_cached: bool, seed: int
-) -> Answered:
-    """Let many clients look up random states, each the next one as soon as it has its answer.
+@dataclass(frozen=True, slots=True)
+class LookupJob:
+    """How the clients of one process look up.
 
-    Args:
-        gate: of the processes.
+    Attributes:
         url: of the database.
-        agents: clients take turns.
+        agents: clients take turns at being one of them.
         clients: how many.
         seconds: how long.
-        is_cached: with the default cache, filled by what is asked; else with the smallest.
+        skew: exponent of Zipf's law over an agent's pairs; None for states all alike.
+        is_cached: with the default cache, empty at the start; else with the smallest.
         seed: of the states.
     """
-    rng = np.random.default_rng(seed)
-    reading = ReaderSettings() if is_cached else SMALLEST_CACHE
+
+    url: str
+    agents: tuple[str, ...]
+    clients: int
+    seconds: float
+    skew: float | None
+    is_cached: bool
+    seed: int
+
+
+async def look_up_at_once(gate: Gate, job: LookupJob) -> Answered:
+    """Let many clients look up random states, each the next one as soon as it has its answer."""
+    rng = np.random.default_rng(job.seed)
+    reading = ReaderSettings() if job.is_cached else SMALLEST_CACHE
     latencies: list[float] = []
-    found: dict[str, tuple[list[int], list[int]]] = {agent: ([], []) for agent in agents}
-    async with Store.connect(url, pool_size=1) as store, store.live(reading=reading) as live:
-        lookups = [await Lookup.open(live, agent) for agent in agents]
-        drawn = [rng.integers(0, lookup.contract.state_count, 50_000).tolist() for lookup in lookups]
+    found: dict[str, tuple[list[int], list[int]]] = {agent: ([], []) for agent in job.agents}
+    async with Store.connect(job.url, pool_size=1) as store, store.live(reading=reading) as live:
+        lookups = [await Lookup.open(live, agent) for agent in job.agents]
+        drawn = [cycle(drawn_pairs(lookup.contract, _DRAWN, job.skew, rng)[0].tolist()) for lookup in lookups]
         for lookup in lookups:
             await lookup.best_action(0)
         await gate()
@@ -150,8 +166,8 @@ async def look_up_at_once(
             """Ask until the time is over."""
             lookup, states = lookups[number % len(lookups)], drawn[number % len(lookups)]
             asked_states, actions = found[lookup.contract.name]
-            while time.perf_counter() - began < seconds:
-                state = states[len(actions) % len(states)]
+            while time.perf_counter() - began < job.seconds:
+                state = next(states)
                 asked = time.perf_counter()
                 action = await lookup.best_action(state)
                 latencies.append(time.perf_counter() - asked)
@@ -159,7 +175,7 @@ async def look_up_at_once(
                 actions.append(action)
                 await asyncio.sleep(0)  # an answer from the cache gives nobody else a turn
 
-        await asyncio.gather(*(client(number) for number in range(clients)))
+        await asyncio.gather(*(client(number) for number in range(job.clients)))
         lasted = time.perf_counter() - began
         answers = {
             agent: (np.array(states, np.int64), np.array(actions, np.int64))
