@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from qe_core.cli import (
+    alerts,
     checking,
     configuration,
     database,
@@ -46,6 +47,7 @@ app.command("train", cls=Command)(training.train)
 app.command("checks", cls=Command)(checking.checks)
 app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(configuration.app, name="config")
 app.add_typer(database.app, name="db")
 

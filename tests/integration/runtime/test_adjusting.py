@@ -38,7 +38,7 @@ async def learner_of(live: Live) -> Learner:
 async def explores_at(learner: Learner, rate: float) -> None:
     """Wait until the learner decides at an exploration rate."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await learner.decide(5)).exploration_rate != rate:
+        while (await learner.decide(5)).exploration_rate != rate:  # noqa: ASYNC110 - PostgreSQL's to do
             await asyncio.sleep(0.005)
 
 
