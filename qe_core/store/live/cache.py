@@ -28,9 +28,6 @@ Pending: TypeAlias = Callable[[int, int], Sequence[Update]]
 Key: TypeAlias = "tuple[CachedTable, int]"
 """A table's cache and a state."""
 
-COMMITS_KEPT = 32
-"""Own commits applied on top of a read row before it is read again."""
-
 _NEVER = -1
 
 
@@ -42,7 +39,7 @@ class Entry:
         effective: with what is recorded and not committed; None when it must be computed again.
         version: of the table when it was read.
         needed: the version it must be read at, at least, to be fresh.
-        commits: own commits after ``version``.
+        commits: own commits after ``version`` that a read under way may or may not have.
         parked: a read set aside, with its version.
         pending: what ``effective`` includes.
         is_used: whether it was looked up since eviction last came by.
@@ -82,6 +79,11 @@ class Entry:
         for _, flushed in self.commits:
             row = row_merged(row, flushed)
         self.row, self.effective = row, None
+
+    def settle(self) -> None:
+        """Forget own commits once no read is under way: whatever is asked from now on has them."""
+        if self.commits and not self.asked and self.parked is None:
+            self.commits.clear()
 
 
 class CachedTable:
@@ -138,15 +140,14 @@ class CachedTable:
         is_first = entry.row is None and not entry.commits
         return self.through if is_first and not self._pending(self.handle.q_table_id, state) else None
 
-    def commit(self, version: int, updates: "AffineUpdates") -> list[int]:
-        """Take an own flush that committed; return states that should be read again soon.
+    def commit(self, version: int, updates: "AffineUpdates") -> None:
+        """Take an own flush that committed.
 
         Args:
             version: it raised the table to.
             updates: of the flush; they are pending no longer.
         """
         self.account(version)
-        due = []
         for state, flushed in self._kept(updates).items():
             entry = self.entries[state]
             entry.effective = None
@@ -156,10 +157,7 @@ class CachedTable:
                     entry.row = row_merged(entry.row, flushed)
             if entry.parked is not None:
                 entry.adopt(*entry.parked)
-            if len(entry.commits) >= COMMITS_KEPT:
-                entry.needed = max(entry.needed, entry.commits[0][0])
-                due.append(state)
-        return due
+            entry.settle()
 
     def touch(self, version: int, states: Iterable[int]) -> list[int]:
         """Take others' change of some states; return those kept here that are older than it."""
@@ -270,7 +268,9 @@ class RowCache:
     def end(self, keys: Iterable[Key]) -> None:
         """Note that rows are no longer being asked for."""
         for table, state in keys:
-            table.entries[state].asked -= 1
+            entry = table.entries[state]
+            entry.asked -= 1
+            entry.settle()
 
     def _make_room(self) -> None:
         """Drop the first row, in turn, that nobody used since the last turn and nobody waits for."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from qe_core.errors import DatabaseUnavailableError
 from qe_core.store.connection import Connect
 from qe_core.store.live.keeping import KeptConnection, require_open
 from qe_core.store.live.reader_settings import ReadCounters, ReaderSettings
@@ -77,7 +78,25 @@ class Listener:
         self._hear = hear
         self._compare = compare
         self._is_check_due = asyncio.Event()
+        self._is_listening = asyncio.Event()
         self.kept = KeptConnection(connect, "notifications", self._listen, self.check_soon, counters)
+
+    async def start(self) -> None:
+        """Connect and begin to listen; return when nothing is missed from now on.
+
+        Raises:
+            DatabaseUnavailableError: nobody answers, or not in time.
+        """
+        await self.kept.start()
+        try:
+            async with asyncio.timeout(self._settings.query_seconds):
+                await self._is_listening.wait()
+        except TimeoutError:
+            await self.kept.close()
+            raise DatabaseUnavailableError(
+                f"the database did not begin to notify within {self._settings.query_seconds:g} s "
+                f"({self.kept.reason}); try again when it is less busy"
+            ) from None
 
     def check_soon(self) -> None:
         """Compare versions, epochs and which tables are current now instead of at the next time."""
@@ -86,6 +105,7 @@ class Listener:
     async def _listen(self, connection: asyncpg.Connection) -> None:
         async with asyncio.timeout(self._settings.query_seconds):
             await connection.add_listener(CHANNEL, self._heard)
+        self._is_listening.set()
         # Whatever happened before LISTEN was not heard.
         is_after_silence = True
         while True:

@@ -75,7 +75,7 @@ class Reader:
         self._checked_at = asyncio.get_running_loop().time()
         await self._asking.kept.start()
         try:
-            await self._listener.kept.start()
+            await self._listener.start()
         except StoreError:
             await self._asking.close()
             raise
@@ -163,7 +163,7 @@ class Reader:
         """Take an own flush."""
         table = self._cache.tables.get(q_table_id)
         if table is not None:
-            self._refresh(table, table.commit(version, updates))
+            table.commit(version, updates)
             self._expect(table, version)
 
     def _hear(self, notice: Notice) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qe_core.learning.affine_updates import AffineUpdates
-from qe_core.store.live.cache import COMMITS_KEPT, CachedTable, RowCache
+from qe_core.store.live.cache import CachedTable, RowCache
 from qe_core.store.live.reader_settings import ReadCounters
 from qe_core.store.live.rows import Row, Update, empty_row, row_after
 from tests.unit.store.live.examples import HANDLE
@@ -68,12 +68,15 @@ class Process:
 
     def start_reading(self) -> None:
         """Let the server answer a query; the answer is still on its way."""
-        self.read = (self.stored, self.version)
+        if self.read is None:
+            self.cache.begin((self.table, STATE))
+            self.read = (self.stored, self.version)
 
     def finish_reading(self) -> None:
         """Let the answer arrive."""
         if self.read is not None:
             self.table.adopt(STATE, *self.read)
+            self.cache.end([(self.table, STATE)])
             self.read = None
 
 
@@ -118,7 +121,6 @@ def test_a_state_without_a_row_is_remembered_too() -> None:
 
 def test_a_read_older_than_an_own_commit_does_not_undo_it() -> None:
     process = Process()
-    process.cache.begin((process.table, STATE))  # asked for, not answered
     process.start_reading()
     process.waiting.append((1, 8.0, 0.5))
     process.send()
@@ -187,13 +189,17 @@ def test_any_row_may_have_changed() -> None:
     assert process.table.is_fresh(STATE)
 
 
-def test_a_row_with_many_own_commits_is_read_again_now_and_then() -> None:
+def test_own_commits_are_remembered_only_while_a_read_may_miss_them() -> None:
     process = Process()
     process.look_up()
-    for number in range(COMMITS_KEPT):
-        due = process.table.commit(number + 1, composed([(0, 1.0, 0.1)]))
-    assert due == [STATE]
-    assert not process.table.is_fresh(STATE)
+    entry = process.table.entries[STATE]
+    process.table.commit(1, composed([(0, 1.0, 0.1)]))
+    assert entry.commits == []
+    process.start_reading()
+    process.table.commit(2, composed([(0, 1.0, 0.1)]))
+    assert len(entry.commits) == 1
+    process.finish_reading()
+    assert entry.commits == []
 
 
 def test_rows_that_nobody_uses_make_room() -> None:
