@@ -267,7 +267,7 @@ ALTER TABLE q_tables
 ADD COLUMN publications bigint NOT NULL DEFAULT 0,
 ADD COLUMN publication_conflicts bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN q_tables.publications IS 'How often the contents were replaced.';
-COMMENT ON COLUMN q_tables.publication_conflicts IS 'How often a replacement met a change and was recomputed.';
+COMMENT ON COLUMN q_tables.publication_conflicts IS 'How often a replacement met a change and began anew.';
 
 ALTER TABLE q_values ADD COLUMN scale float8[];
 COMMENT ON COLUMN q_values.scale IS 'Scratch: the factors of a flush on their way to a row.';
