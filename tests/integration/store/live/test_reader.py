@@ -211,13 +211,20 @@ async def test_a_gap_in_the_versions_heard_of_reads_all_rows_again(
 async def test_a_cut_listener_reads_again_what_it_did_not_hear(
     store: Store, handle: TableHandle, database_url: str
 ) -> None:
-    async with store.live(reading=DEAF) as live, store.live() as other:
-        await row_of(live, handle, 3)
+    def listeners(what: str) -> int:
+        """Count, or cut, connections that listen and have compared versions."""
         with closing(psycopg2.connect(database_url)) as session, session, session.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE query LIKE '-- read_table_versions%' AND datname = current_database()"
+                f"SELECT count({what}) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND query LIKE '-- read_table_versions%' AND state = 'idle'"
             )
+            (number,) = cursor.fetchone() or (0,)
+            return int(number)
+
+    async with store.live(reading=DEAF) as live, store.live() as other:
+        await row_of(live, handle, 3)
+        await until(lambda: listeners("pid") == 2)
+        assert listeners("pg_terminate_backend(pid)") == 2
         await until(lambda: live.reader.counters.away > 0 or live.reader.counters.reconnects > 0)
         await other.writer.record(handle, experience(0), target=8.0, learning_rate=0.25)
         cached = live.reader.table(handle)
