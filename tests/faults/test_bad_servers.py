@@ -18,6 +18,9 @@ from tests.faults.place import ask
 from tests.faults.test_bad_inputs import ACTIONS, GOOD, STATES
 
 FEW_CONNECTIONS = 16
+NOTIFY_PAGES = 64
+"""The smallest queue of notifications there can be, 8 kB a page."""
+
 IMPATIENT = LiveSettings(deadline_seconds=1.0)
 PATIENT = LiveSettings(deadline_seconds=120.0)
 
@@ -29,7 +32,11 @@ _CUT_DATABASE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE da
 @pytest.fixture(scope="module")
 def server(server_directory: Path) -> Iterator[EmbeddedServer]:
     """A server of this module alone, whose settings may be changed."""
-    settings = {**THROWAWAY_SETTINGS, "max_connections": str(FEW_CONNECTIONS)}
+    settings = {
+        **THROWAWAY_SETTINGS,
+        "max_connections": str(FEW_CONNECTIONS),
+        "max_notify_queue_pages": str(NOTIFY_PAGES),
+    }
     with EmbeddedServer(server_directory / "bad-servers", settings=settings) as started:
         asyncio.run(migrate(started.url()))
         yield started
@@ -265,3 +272,34 @@ async def test_one_database_that_is_read_only_does_not_hold_up_another(
                     await refused
             finally:
                 execute(server.url("postgres"), "ALTER DATABASE {} RESET ALL", PRODUCT_DATABASE)
+
+
+async def test_a_flush_that_cannot_be_announced_is_stored_once_and_acknowledged(
+    url: str, store: Store, handle: TableHandle
+) -> None:
+    """A listener that sits in a transaction lets the queue of notifications fill up."""
+    async with store.live(PATIENT) as live:
+        await live.writer.record(handle, GOOD._replace(episode="before"), 1.0, 0.5)
+        with closing(psycopg2.connect(url)) as idler, idler.cursor() as cursor:
+            cursor.execute("LISTEN elsewhere")
+            idler.commit()
+            cursor.execute("SELECT 1")
+            fill_notifications(url)
+            acknowledged = await live.writer.record(handle, GOOD._replace(episode="unannounced"), 1.0, 0.5)
+            assert (acknowledged.version, acknowledged.is_repeated) == (2, False)
+            idler.rollback()
+        # Asking how full the queue is also removes what everybody has read.
+        ask(url, "SELECT pg_notification_queue_usage()")
+        await live.writer.record(handle, GOOD._replace(episode="later"), 1.0, 0.5)
+        await assert_stored(live, url, ["before", "later", "unannounced"])
+
+
+def fill_notifications(url: str) -> None:
+    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+        session.autocommit = True
+        for number in range(4 * NOTIFY_PAGES):
+            try:
+                cursor.execute("SELECT pg_notify('elsewhere', %s || repeat('x', 7000))", (str(number),))
+            except psycopg2.errors.ProgramLimitExceeded:
+                return
+    raise AssertionError("the queue of notifications did not fill up")

@@ -10,6 +10,7 @@ import asyncpg
 
 from qe_core.errors import DatabaseUnavailableError, StoreError
 from qe_core.store.connection import LOST, Connect
+from qe_core.store.errors import DecisionClaimedError
 from qe_core.store.live.flush import INBOX, Flush
 from qe_core.store.live.line import Acknowledgement
 from qe_core.store.statements import STATEMENTS
@@ -17,6 +18,9 @@ from qe_core.store.table_handles import stale
 
 STALE_EPOCH = "QE001"
 """The SQLSTATE with which ``take_flush`` refuses an epoch."""
+
+CLAIMED = "QE002"
+"""The SQLSTATE with which ``take_flush`` refuses a decision that another process took over."""
 
 _PASSING = ("25", "40", "53", "55", "57", "58")
 """SQLSTATE classes of trouble that passes: read-only, deadlock, resources, locks, shutdown, input/output."""
@@ -70,6 +74,7 @@ class Sender:
 
         Raises:
             StaleEpochError: the table was restored or replaced; nothing was applied.
+            DecisionClaimedError: a decision in it was taken over; nothing was applied.
             StoreError: the server refuses it for good; nothing was applied.
             FlushTroubleError: try again later with the same flush.
         """
@@ -78,23 +83,16 @@ class Sender:
         try:
             is_repeated = await self._apply(connection, flush)
             is_applied = True
-            states = flush.updates.state
-            named = "*" if len(states) > _NAMED_STATES else ",".join(map(str, dict.fromkeys(states.tolist())))
-            announced = await connection.fetchrow(
-                STATEMENTS["announce_flush"],
-                flush.flush_id,
-                f"{self._writer_id} {named}",
-                timeout=self._timeout_seconds,
-            )
+            version = await self._announce(connection, flush)
         except (*LOST, TimeoutError) as error:
             self.close()
             raise FlushTroubleError(error, is_ambiguous=True) from error
         except asyncpg.PostgresError as error:
             if is_applied:
-                # Only the announcement failed: sent anew under another number it would be applied twice.
+                # It was applied: sent anew under another number it would be applied twice.
                 raise FlushTroubleError(error, is_ambiguous=True) from error
             raise self._explained(error, flush) from error
-        return Acknowledgement(flush.handle.q_table_id, announced["table_version"], is_repeated)
+        return Acknowledgement(flush.handle.q_table_id, version, is_repeated)
 
     def close(self) -> None:
         """Give the connection up at once."""
@@ -120,10 +118,36 @@ class Sender:
             return await self._apply(connection, flush)
         return False
 
+    async def _announce(self, connection: asyncpg.Connection, flush: Flush) -> int:
+        """Tell whoever listens about a committed flush; return the version it raised its table to."""
+        states = flush.updates.state
+        named = "*" if len(states) > _NAMED_STATES else ",".join(map(str, dict.fromkeys(states.tolist())))
+        try:
+            return int(
+                await connection.fetchval(
+                    STATEMENTS["announce_flush"],
+                    flush.flush_id,
+                    f"{self._writer_id} {named}",
+                    timeout=self._timeout_seconds,
+                )
+            )
+        except asyncpg.ProgramLimitExceededError:
+            # The queue of notifications is full, of anybody's. Versions are compared now and then anyway.
+            return int(
+                await connection.fetchval(
+                    STATEMENTS["find_flush"], flush.flush_id, timeout=self._timeout_seconds
+                )
+            )
+
     def _explained(self, error: asyncpg.PostgresError, flush: Flush) -> Exception:
         """Return what a refusal means; the transaction was undone by the server."""
         if error.sqlstate == STALE_EPOCH:
             return stale(flush.handle)
+        if error.sqlstate == CLAIMED:
+            return DecisionClaimedError(
+                f"another process took over a decision of {flush.handle.name} that this flush "
+                "records; nothing of it was stored. Make sure of its outcome with Learner.recover()"
+            )
         if error.sqlstate.startswith(_PASSING):
             return FlushTroubleError(error, is_ambiguous=False)
         return StoreError(

@@ -6,6 +6,11 @@ SELECT
 FROM flushes
 WHERE flush_id = $1;
 
+-- name: find_flush
+-- The version a committed flush raised its table to.
+SELECT table_version FROM flushes
+WHERE flush_id = $1;
+
 -- name: ensure_day
 -- Make sure the log has partitions for today and tomorrow, by the server's clock.
 SELECT ensure_chunk_partition((now() AT TIME ZONE 'UTC')::date + days)
