@@ -153,8 +153,9 @@ class Reader:
             if not table.is_fresh(state):
                 again.append(key)
             table.epoch, table.is_current = epoch, is_current
-            if table.through != version:
-                self._expect(table, version)
+            if table.through is None:
+                table.through = version
+            self._expect(table, version)
         if again:
             self._asking.refresh(again)
         return found
@@ -193,9 +194,9 @@ class Reader:
 
     def _expect(self, table: CachedTable, version: int) -> None:
         """Note that a table reached a version; unless all changes up to it are heard soon, read it again."""
-        if table.through is None:
-            table.through = version
-        elif table.through < version and table.handle.q_table_id not in self._gap_checks:
+        if table.through is None or table.through >= version:
+            return
+        if table.handle.q_table_id not in self._gap_checks:
             self._gap_checks.add(table.handle.q_table_id)
             loop = asyncio.get_running_loop()
             loop.call_later(self._settings.grace_seconds, self._check_gap, table, version)
