@@ -8,8 +8,10 @@ import dagster as dg
 
 from qe_pipelines import automation, defs
 from qe_pipelines.defs.convergence.schedules import replay_training, statistics_windows
+from qe_pipelines.defs.convergence.sensors import divergence, stale_agents
 from qe_pipelines.defs.experiences.sensors import new_experiences
-from qe_pipelines.defs.maintenance.failures import run_failures
+from qe_pipelines.defs.maintenance.alerts import alert_deliveries
+from qe_pipelines.defs.maintenance.failures import run_failures, run_recoveries
 from qe_pipelines.defs.maintenance.retention import daily_retention
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
@@ -18,6 +20,6 @@ definitions = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(defs),
     jobs=automation.JOBS,
     schedules=[replay_training, statistics_windows, daily_retention],
-    sensors=[new_experiences, run_failures],
+    sensors=[new_experiences, divergence, stale_agents, alert_deliveries, run_failures, run_recoveries],
     resources={"database": FleetDatabase(), "settings": FleetSettings()},
 )

@@ -14,7 +14,7 @@ from qe_core.fleet import registry
 from qe_core.store import ExperienceCounts, Store
 from qe_core.store.chunks import CHUNK_ROWS
 from qe_pipelines.defs.experiences.sensors import Mark, plan
-from tests.pipelines.conftest import EPISODES, STEPS, experience_columns
+from tests.pipelines.conftest import EPISODES, STEPS, experience_columns, run_sql
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SETTINGS = PipelineSettings(experience_batch_count=100, experience_batch_age_seconds=300)
@@ -172,7 +172,14 @@ def test_replay_schedule_trains_beside_the_tables(
 
 def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
-    assert {sensor.name for sensor in repository.sensor_defs} >= {"new_experiences", "run_failures"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "new_experiences",
+        "divergence",
+        "stale_agents",
+        "alert_deliveries",
+        "run_failures",
+        "run_recoveries",
+    }
     for sensor in repository.sensor_defs:
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING, sensor.name
     assert {schedule.name for schedule in repository.schedule_defs} == {
@@ -185,9 +192,50 @@ def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) 
 
 
 def test_failed_run_is_reported_with_its_cause_and_what_to_do(
+    learned_url: str, quick_instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    from qe_pipelines.defs.maintenance.failures import run_failures, run_recoveries
+    from qe_pipelines.resources import FleetDatabase, FleetSettings
+
+    is_broken = True
+
+    @dg.op
+    def breaks() -> None:
+        if is_broken:
+            raise ValueError("the disk is full")
+
+    @dg.job
+    def broken() -> None:
+        breaks()
+
+    def told(result: dg.ExecuteInProcessResult, event: dg.DagsterEvent) -> dg.RunStatusSensorContext:
+        return dg.build_run_status_sensor_context(
+            sensor_name="run_failures",
+            dagster_instance=quick_instance,
+            dagster_run=result.dagster_run,
+            dagster_event=event,
+            resources={"database": FleetDatabase(), "settings": FleetSettings()},
+        )
+
+    result = broken.execute_in_process(instance=quick_instance, raise_on_error=False)
+    run_failures(told(result, result.get_run_failure_event()).for_run_failure())
+    assert "of broken failed: breaks: " in caplog.text
+    assert "the disk is full" in caplog.text
+    assert "run it again" in caplog.text
+    alerts = "SELECT kind, subject, severity, resolved_at IS NULL FROM alerts"
+    assert run_sql(learned_url, alerts) == [("run-failed", "broken", "critical", True)]
+
+    is_broken = False
+    result = broken.execute_in_process(instance=quick_instance)
+    run_recoveries(told(result, result.get_run_success_event()))
+    assert run_sql(learned_url, alerts) == [("run-failed", "broken", "critical", False)]
+
+
+def test_failed_run_is_reported_although_the_database_is_away(
     quick_instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     from qe_pipelines.defs.maintenance.failures import run_failures
+    from qe_pipelines.resources import FleetDatabase, FleetSettings
 
     @dg.op
     def breaks() -> None:
@@ -203,8 +251,10 @@ def test_failed_run_is_reported_with_its_cause_and_what_to_do(
         dagster_instance=quick_instance,
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
+        resources={
+            "database": FleetDatabase(url="postgresql://nobody@127.0.0.1:1/nothing"),
+            "settings": FleetSettings(),
+        },
     ).for_run_failure()
     run_failures(context)
-    assert "of broken failed: breaks: " in caplog.text
     assert "the disk is full" in caplog.text
-    assert "run it again" in caplog.text
