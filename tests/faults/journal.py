@@ -9,9 +9,8 @@ import json
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -147,10 +146,6 @@ class Journal:
             }
         )
 
-    def finish(self, counters: dict[str, int]) -> None:
-        """Write down that the writer ended in order, and what the product counted."""
-        self._write({"done": counters})
-
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps({"at": time.monotonic()} | entry, separators=(",", ":")).encode() + b"\n"
         written = os.write(self._file, line)
@@ -165,12 +160,10 @@ class Journals:
     Attributes:
         calls: by their names.
         publications: all that were tried.
-        counters: what the product counted in writers that ended in order, summed.
     """
 
     calls: dict[str, Call]
     publications: tuple[Publication, ...] = ()
-    counters: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def read_all(cls, folder: Path) -> Self:
@@ -181,7 +174,6 @@ class Journals:
         """
         calls: dict[str, Call] = {}
         publications: list[Publication] = []
-        counters = Counter[str]()
         for path in sorted(folder.glob("*.journal")):
             for _, entry in entries(path):
                 match entry:
@@ -197,11 +189,9 @@ class Journals:
                         calls[name] = replace(calls[name], answered_at=at, error=error)
                     case {"publish": table, "expected": expected, "factor": factor}:
                         publications.append(Publication(table, expected, factor))
-                    case {"done": counted}:
-                        counters.update(counted)
                     case _:
                         raise ValueError(f"{path} holds an entry of no known kind: {sorted(entry)}")
-        return cls(calls, tuple(publications), counters)
+        return cls(calls, tuple(publications))
 
 
 def entries(path: Path, begin: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:

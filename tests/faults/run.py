@@ -45,7 +45,7 @@ class Outcome:
         verdict: of the oracle.
         deadlocks: reported by the server.
         recovery_seconds: for each fault, from when its cause was gone to the first acknowledgement.
-        repeated_flushes: flushes the server recognised as committed before.
+        repeated_flushes: flushes whose first acknowledgement was lost and that were recognised.
         seconds: the run took.
     """
 
@@ -110,7 +110,9 @@ async def run(
         verdict=verdict,
         deadlocks=server.deadlocks - deadlocks_before,
         recovery_seconds=tuple(seconds for seconds in recovered if seconds is not None),
-        repeated_flushes=journals.counters["repeated_flushes"],
+        repeated_flushes=len(
+            {(of.q_table_id, of.version) for of in journals.calls.values() if of.is_repeated}
+        ),
         seconds=time.monotonic() - began_at,
     )
 

@@ -18,9 +18,8 @@ LOSS_COLUMNS = ("lost", "twice", "deadlocks", "hanging", "wrong", "broken")
 """Every number in these must be 0."""
 
 _HEADINGS = (
-    *("fault", "faults", "kills", "cuts", "updates acknowledged", "lost", "applied twice", "deadlocks"),
-    *("callers left hanging", "wrong values", "broken promises", "refused by name"),
-    "recovery, s (median / longest)",
+    *("fault", "faults", "kills", "cuts", "acknowledged", "lost", "twice", "deadlocks", "hanging"),
+    *("wrong values", "broken promises", "refused by name", "recovery, s: median / longest"),
 )
 
 
@@ -90,7 +89,7 @@ def as_table(records: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -
         records: see `as_record`.
         not_run: why a kind of fault could not be brought about, by its name.
     """
-    table = Table(*_HEADINGS, title="Faults")
+    table = Table(*_HEADINGS, title="Faults: updates written while things break")
     for column in table.columns[1:]:
         column.justify = "right"
     table.columns[-2].no_wrap = True

@@ -24,7 +24,6 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         journal.acknowledge("a", 12, True)
         journal.refuse("b", HUNG)
         journal.publish(Publication(7, 3, 0.5))
-        journal.finish({"flushes": 2})
     journals = Journals.read_all(tmp_path)
     a, b, c = journals.calls.values()
     assert (a.writer, a.q_table_id, a.rows, a.version, a.is_repeated) == ("w0.0", 7, ROWS, 12, True)
@@ -34,7 +33,6 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert (b.error, b.is_acknowledged) == (HUNG, False)
     assert (c.answered_at, c.error, c.version) == (None, None, None)
     assert journals.publications == (Publication(7, 3, 0.5),)
-    assert journals.counters == {"flushes": 2}
 
 
 def test_a_line_cut_off_announces_nothing(tmp_path: Path) -> None:

@@ -144,7 +144,6 @@ async def run(job: Job) -> None:
             listening = asyncio.create_task(_obey(caller))
             await asyncio.gather(*(caller.work(task) for task in range(job.tasks)))
             await asyncio.wait_for(live.writer.drain(), job.longest_seconds)
-            journal.finish(asdict(live.writer.counters))
             await listening
 
 
