@@ -74,7 +74,7 @@ def _answer(receiving: Any) -> Any:
     try:
         is_good, value = receiving.recv()
     except EOFError:
-        raise BenchmarkError("a worker process ended without an answer") from None
+        raise BenchmarkError("a worker process ended without an answer; its last words are above") from None
     if not is_good:
         raise BenchmarkError(f"a worker process failed:\n{value}")
     return value
