@@ -95,7 +95,11 @@ def test_dagster_dev_answers_and_leaves_no_process(
     [repository] = data["repositoriesOrError"]["nodes"]  # type: ignore[call-overload]
     assert {line["name"]: line["sensorState"]["status"] for line in repository["sensors"]} == {
         "new_experiences": "RUNNING",
+        "divergence": "RUNNING",
+        "stale_agents": "RUNNING",
+        "alert_deliveries": "RUNNING",
         "run_failures": "RUNNING",
+        "run_recoveries": "RUNNING",
     }
     assert {line["name"]: line["scheduleState"]["status"] for line in repository["schedules"]} == {
         "replay_training": "RUNNING",
