@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from qe_core.fleet import registry
@@ -11,7 +12,7 @@ from qe_core.learning.divergence_response import NEUTRAL, Adjustment
 from qe_core.store import StatsWindow, Store
 from qe_core.store.adjustments import AdjustmentRecord
 from tests.integration.runtime.test_monitoring import GOOD, falling
-from tests.pipelines.conftest import run_sql
+from tests.pipelines.conftest import experience_columns, run_sql
 from tests.receiving import SECRET, receivers
 
 AGENT = "quality-gate"
@@ -155,3 +156,32 @@ def test_no_secret_reaches_a_tick_or_the_database(
     assert "postponed" in said
     assert "Connection refused" in stored
     assert SECRET not in said + stored + caplog.text
+
+
+async def test_a_log_whose_rewards_fall_leads_to_smaller_steps_and_more_exploration(
+    filled_url: str, definitions: dg.Definitions
+) -> None:
+    from qe_core.config import Settings
+    from qe_core.learning.convergence import Verdict
+    from qe_core.runtime.monitoring import QLearningMonitor
+    from qe_core.runtime.parameters import adjusted, exploration_schedule, learning_rate
+    from qe_pipelines.defs.convergence.statistics import figures_of
+
+    contract, settings = registry().get(AGENT), Settings()
+    rows = experience_columns(contract, 600, 3, 10_000)
+    share = np.arange(len(rows["reward"])) / len(rows["reward"])
+    rows["reward"] = (rows["reward"] + 60.0 - 90.0 * share).clip(-100.0, 100.0)
+    async with Store.connect(filled_url) as store:
+        await store.experiences.append(rows)
+        _, windows = await figures_of(store, contract, settings, None, is_trimmed=False)
+        await store.stats.replace(AGENT, windows)
+        report = await QLearningMonitor(store, settings).watch()
+        [seen] = [one for one in report.observations if one.agent == AGENT]
+        present = await store.adjustments.present(AGENT)
+    assert seen.verdict is Verdict.DIVERGING
+    assert len(seen.criteria) == 9
+    assert [alert.kind for alert in report.open_alerts] == ["agent-diverging"]
+    assert present.learning_rate_factor < 1.0
+    changed = adjusted(settings, present)
+    assert learning_rate(changed).initial < learning_rate(settings).initial
+    assert exploration_schedule(changed).exploration_rate >= present.exploration_floor > 0.0
