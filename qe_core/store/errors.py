@@ -19,5 +19,9 @@ class QueueFullError(StoreError):
     """More updates wait to be committed than the queue may hold; this one was not stored."""
 
 
+class DecisionClaimedError(StoreError):
+    """The outcome of a decision is being recorded by another process; it was not stored from here."""
+
+
 class OutcomeUnknownError(DatabaseUnavailableError):
     """An update was sent and its acknowledgement did not come in time: it is stored once, or not at all."""
