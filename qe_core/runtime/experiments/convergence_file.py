@@ -54,7 +54,7 @@ def read_curves(path: Path = SHIPPED) -> list[LearningCurve]:
 
 
 def _as_json(curve: LearningCurve) -> dict[str, object]:
-    rounded = np.round(curve.shares, DIGITS)
+    rounded = np.floor(curve.shares * 10**DIGITS) / 10**DIGITS  # never up across the target
     return {
         **asdict(curve),
         "target": TARGET,
