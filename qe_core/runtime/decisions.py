@@ -49,7 +49,7 @@ class LearnerCounters:
         decisions: taken.
         recorded: outcomes acknowledged.
         refused: outcomes refused because the table had been restored or replaced since the decision.
-        forgotten: decisions forgotten because too many outcomes were awaited.
+        forgotten: decisions forgotten because they expired, or because too many outcomes were awaited.
         episodes: finished.
         renewals: times the tables were taken anew.
     """

@@ -15,5 +15,13 @@ class AlreadyRecordedError(DecisionError):
     """The outcome of this decision was recorded before, or nobody remembers the decision."""
 
 
+class DecisionExpiredError(DecisionError):
+    """A decision is too old for its outcome to be recorded."""
+
+
+class StrategyError(DecisionError):
+    """An agent's strategies do not fit its contract, or what they return cannot be learned from."""
+
+
 class ContextSizeError(StateError):
     """A context is larger than any state can be; it was not looked at further."""

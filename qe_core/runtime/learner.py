@@ -1,7 +1,7 @@
 """What an agent imports: decide by what the fleet knows, record what came of it.
 
 What belongs here: one agent's decisions in one process, from context to acknowledgement. What does not:
-running the agent's tools, leases and resuming episodes after a crash, which stand on top of this; Dagster.
+running the agent's tools (`agent`), decisions of other processes (`recovery`); Dagster.
 
 A decision reads cached rows and waits for nothing, unless a row was never looked up before. Recording
 computes the update from the same rows, own updates included, and returns when it is durable.
@@ -9,8 +9,8 @@ computes the update from the same rows, own updates included, and returns when i
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from datetime import UTC, datetime, timedelta
+from typing import Self
 from uuid import uuid4
 
 import numpy as np
@@ -19,34 +19,27 @@ from qe_core.config import Settings
 from qe_core.errors import LearningError, StoreError
 from qe_core.fleet import registry
 from qe_core.fleet.contract import AgentContract
+from qe_core.hierarchy.lookup import Source
 from qe_core.learning.divergence_response import NEUTRAL, Adjustment
 from qe_core.learning.exploration import ExplorationSchedule
+from qe_core.runtime.awaiting import DECISION_LIFE, Awaited, AwaitedDecisions, check_life
 from qe_core.runtime.choosing import Beliefs, pick
 from qe_core.runtime.contexts import Context, ContextEncoder
 from qe_core.runtime.decisions import Decision, LearnerCounters
 from qe_core.runtime.episodes import Episode, Outcome
-from qe_core.runtime.errors import AlreadyRecordedError, DecisionError
 from qe_core.runtime.parameters import (
     confidence_settings,
     exploration_schedule,
     learning_rate,
     lookup_settings,
 )
+from qe_core.runtime.recovery import Recovery
 from qe_core.runtime.steps import Step, StepLearner, batch_of
 from qe_core.runtime.tables import AgentTables
+from qe_core.runtime.tokens import DecisionToken
 from qe_core.store import StaleEpochError, TableHandle
 from qe_core.store.errors import OutcomeUnknownError
 from qe_core.store.live import Acknowledgement, Live
-
-DECISIONS_REMEMBERED = 100_000
-"""Decisions whose outcomes are awaited; beyond that the oldest is forgotten, and counted."""
-
-
-class _Awaited(NamedTuple):
-    """A decision whose outcome is awaited, with the handle it was taken under."""
-
-    handle: TableHandle
-    episode: Episode
 
 
 class Learner:
@@ -68,6 +61,7 @@ class Learner:
         tables: AgentTables,
         schedule: ExplorationSchedule,
         clock: Callable[[], datetime],
+        decision_life: timedelta,
     ) -> None:
         self.contract = contract
         self.counters = LearnerCounters()
@@ -87,7 +81,8 @@ class Learner:
         )
         discount = contract.discount_or(settings.learning.discount)
         self._steps = StepLearner(live.reader, contract, discount, self._learning_rate)
-        self._awaited: dict[str, _Awaited] = {}
+        self._awaited = AwaitedDecisions(contract.name, decision_life)
+        self._recovery = Recovery(live, contract, self._steps, decision_life, clock)
         self._prefix = uuid4().hex
         self._episodes = 0
         self._episode: Episode | None = None
@@ -104,6 +99,7 @@ class Learner:
         *,
         schedule: ExplorationSchedule | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        decision_life: timedelta = DECISION_LIFE,
     ) -> Self:
         """Return a learner of one agent.
 
@@ -114,16 +110,20 @@ class Learner:
             generator: source of chance.
             schedule: the exploration schedule to go on with; None begins the one the settings ask for.
             clock: the present, aware.
+            decision_life: how long the outcome of a decision may take, above 0; at most 30 days, and no
+                longer than experiences are kept.
 
         Raises:
+            ConfigError: the decision life is out of range.
             UnknownAgentError: no such agent is registered.
             FingerprintMismatchError: the agent's table is in use under another contract.
             DatabaseUnavailableError: nobody answers.
         """
         contract = registry().get(agent) if isinstance(agent, str) else agent
+        check_life(decision_life, settings.retention.experiences_days)
         tables = await AgentTables.take(live, contract)
         chosen = exploration_schedule(settings) if schedule is None else schedule
-        return cls(live, contract, settings, generator, tables, chosen, clock)
+        return cls(live, contract, settings, generator, tables, chosen, clock, decision_life)
 
     @property
     def schedule(self) -> ExplorationSchedule:
@@ -171,16 +171,69 @@ class Learner:
         action, propensity, is_explored = pick(
             view.best, len(view.values), rate, self._random(), self._random()
         )
-        if episode is None:
-            episode = self._current_episode()
-        step = episode.take_step()
-        self.counters.decisions += 1
-        decision_id = f"{episode.name}-{step}"
-        self._await_outcome(decision_id, _Awaited(tables.handle, episode))
+        decision_id, name, step = self._begin_step(tables, episode)
         return Decision(
-            *(decision_id, self.contract.name, episode.name, step, state, action, self._names[action]),
+            *(decision_id, self.contract.name, name, step, state, action, self._names[action]),
             *(propensity, rate, is_explored, view.values, view.sources[action]),
         )
+
+    def decide_baseline(self, context: Context, episode: Episode | None = None) -> Decision:
+        """Return the contract's baseline action, chosen with certainty and without asking anybody.
+
+        For when `decide` cannot answer; its outcome is recorded like any other.
+
+        Args:
+            context: as for `decide`.
+            episode: as for `decide`.
+
+        Raises:
+            StateError: the context is not a state of this agent.
+            DecisionError: the episode is over.
+        """
+        state = self._encode(context)
+        decision_id, name, step = self._begin_step(self._tables, episode)
+        baseline = str(self.contract.baseline_action)
+        action = self._names.index(baseline)
+        return Decision(
+            *(decision_id, self.contract.name, name, step, state, action, baseline),
+            *(1.0, 0.0, False, (0.0,) * len(self._names), Source.NONE),
+        )
+
+    def token(self, decision: Decision) -> DecisionToken:
+        """Return a decision as a value that survives this process, to be kept until its outcome is recorded.
+
+        Raises:
+            AlreadyRecordedError: its outcome is not awaited here.
+        """
+        return self._awaited.token(decision)
+
+    async def recover(self, token: DecisionToken, outcome: Outcome) -> Acknowledgement:
+        """Learn from the outcome of a decision that this or another process took, and may have recorded.
+
+        However often and from wherever it is recovered, and even if the process that decided goes on and
+        records it too, it counts once: whoever comes later gets the acknowledgement of the first. Slower than
+        `record`. Its episode ends with it: an outcome that is not an end counts as truncated.
+
+        Args:
+            token: as returned by `token`, of this agent.
+            outcome: what came of it.
+
+        Raises:
+            DecisionExpiredError: it is too old. Not stored.
+            FingerprintMismatchError: it was taken under another contract. Not stored.
+            RewardError: a measurement cannot be used. Not stored.
+            StateError: the next context is not a state of this agent. Not stored.
+            StaleEpochError: the table was restored or replaced since the decision. Not stored.
+            DatabaseUnavailableError: the database did not answer in time. Not stored.
+            OutcomeUnknownError: it was sent and not acknowledged in time; recover it again.
+        """
+        following = token.state if outcome.next_context is None else self._encode(outcome.next_context)
+        acknowledged, total_reward = await self._recovery.record(token, outcome, following)
+        self._awaited.drop(token.decision_id)
+        if not acknowledged.is_repeated:
+            self.counters.recorded += 1
+            self._end_episode(total_reward)
+        return acknowledged
 
     async def record(self, decision: Decision, outcome: Outcome) -> Acknowledgement:
         """Learn from an outcome; return when experience and update are durable.
@@ -193,6 +246,8 @@ class Learner:
 
         Raises:
             AlreadyRecordedError: it was recorded before, or is not known here.
+            DecisionExpiredError: it is too old. Not stored.
+            DecisionClaimedError: another process recovers it. Not stored from here; `recover` makes sure.
             RewardError: a measurement cannot be used. Not stored.
             StateError: the next context is not a state of this agent. Not stored.
             QueueFullError: too much waits to be stored. Not stored.
@@ -211,7 +266,7 @@ class Learner:
         Raises: the same as `record`; DecisionError where there are none, or some from before the table was
             restored and some from after.
         """
-        awaited = self._take(outcomes)
+        awaited = self._awaited.take([decision.decision_id for decision, _ in outcomes], self._clock())
         is_given_back = True
         try:
             steps = await self._prepared(outcomes, awaited)
@@ -226,31 +281,12 @@ class Learner:
             for (decision, outcome), of in zip(outcomes, awaited, strict=True):
                 if is_given_back:
                     of.episode.rewards.pop(decision.step, None)
-                    self._awaited[decision.decision_id] = of
+                    self._awaited.give_back(decision.decision_id, of)
                 elif outcome.is_end:
                     of.episode.is_finished = True
 
-    def _take(self, outcomes: Sequence[tuple[Decision, Outcome]]) -> list[_Awaited]:
-        """Take decisions out of those awaited, all or none."""
-        if not outcomes:
-            raise DecisionError("there is nothing to record; give at least one decision and its outcome")
-        wanted = [decision.decision_id for decision, _ in outcomes]
-        for decision_id in wanted:
-            if decision_id not in self._awaited or wanted.count(decision_id) > 1:
-                raise AlreadyRecordedError(
-                    f"no outcome is awaited for decision {decision_id} of {self.contract.name}: it was "
-                    "recorded before, is another learner's, or was forgotten among too many; record each "
-                    "decision once"
-                )
-        if len({self._awaited[decision_id].handle.epoch for decision_id in wanted}) > 1:
-            raise DecisionError(
-                "some of these decisions were taken before the table was restored and some after; "
-                "record them one by one"
-            )
-        return [self._awaited.pop(decision_id) for decision_id in wanted]
-
     async def _prepared(
-        self, outcomes: Sequence[tuple[Decision, Outcome]], awaited: Sequence[_Awaited]
+        self, outcomes: Sequence[tuple[Decision, Outcome]], awaited: Sequence[Awaited]
     ) -> list[Step]:
         """Return the steps that follow from outcomes."""
         happened = [
@@ -269,7 +305,7 @@ class Learner:
         handle: TableHandle,
         steps: Sequence[Step],
         outcomes: Sequence[tuple[Decision, Outcome]],
-        awaited: Sequence[_Awaited],
+        awaited: Sequence[Awaited],
     ) -> Acknowledgement:
         """Store steps; once they are durable, advance exploration by the episodes that ended with them."""
         writer = self._live.writer
@@ -285,22 +321,33 @@ class Learner:
         self.counters.recorded += len(steps)
         for (_, outcome), of in zip(outcomes, awaited, strict=True):
             if outcome.is_end:
-                self.counters.episodes += 1
-                self._schedule = self._schedule.advance(of.episode.total_reward)
-                self._exploration_rate = self._adjustment.exploration_rate(self._schedule.exploration_rate)
+                self._end_episode(of.episode.total_reward)
         return acknowledged
+
+    def _end_episode(self, total_reward: float) -> None:
+        """Explore from now on as one does after one more episode."""
+        self.counters.episodes += 1
+        self._schedule = self._schedule.advance(total_reward)
+        self._exploration_rate = self._adjustment.exploration_rate(self._schedule.exploration_rate)
+
+    def _begin_step(self, tables: AgentTables, episode: Episode | None) -> tuple[str, str, int]:
+        """Await the outcome of an episode's next step; return its decision's number, episode and step."""
+        if episode is None:
+            episode = self._current_episode()
+        step = episode.take_step()
+        self.counters.decisions += 1
+        decision_id = f"{episode.name}-{step}"
+        seen = tables.own.through
+        version = tables.handle.version if seen is None else max(seen, tables.handle.version)
+        self._awaited.add(decision_id, Awaited(tables.handle, version, episode, self._clock()))
+        self.counters.forgotten = self._awaited.forgotten
+        return decision_id, episode.name, step
 
     def _current_episode(self) -> Episode:
         """Return the episode of a process that works on one task after the other."""
         if self._episode is None or self._episode.is_finished:
             self._episode = self.begin_episode()
         return self._episode
-
-    def _await_outcome(self, decision_id: str, awaited: _Awaited) -> None:
-        if len(self._awaited) >= DECISIONS_REMEMBERED:
-            del self._awaited[next(iter(self._awaited))]
-            self.counters.forgotten += 1
-        self._awaited[decision_id] = awaited
 
     async def _renewed(self) -> AgentTables:
         """Take the tables anew, once for all who notice at the same time."""

@@ -21,6 +21,7 @@ from qe_core.store.live import (
     ReaderSettings,
     open_live,
 )
+from qe_core.store.memory import QEMemory
 from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
 from qe_core.store.retention import Retention
@@ -39,6 +40,7 @@ class Store:
         imports: how far imports have come.
         alerts: what needs a person, and who was told.
         adjustments: what was changed about how agents learn.
+        memory: what agents remember for each other.
         retention: removes old experiences without losing what they taught.
     """
 
@@ -51,6 +53,7 @@ class Store:
         self.retention = Retention(database)
         self.alerts = AlertStore(database)
         self.adjustments = AdjustmentStore(database)
+        self.memory = QEMemory(database)
 
     @classmethod
     @asynccontextmanager

@@ -95,6 +95,7 @@ class Line:
         self.sent: Sent | None = None
         self.is_ambiguous = False
         self.is_scheduled = False
+        self._alone = 0
         self._singles: dict[int, list[Entry]] = {}
         self._batches: list[Entry] = []
 
@@ -162,6 +163,13 @@ class Line:
             self.waiting.extendleft(reversed(self.sent.entries))
             self.sent = None
 
+    def take_apart(self) -> None:
+        """Put the entries of a flush that was refused in front again, to be sent one by one."""
+        if self.sent is not None:
+            self._alone = len(self.sent.entries)
+            self.waiting.extendleft(reversed(self.sent.entries))
+            self.sent = None
+
     def take_waiting(self) -> list[Entry]:
         """Remove and return all entries that are not sent."""
         found = list(self.waiting)
@@ -177,6 +185,9 @@ class Line:
 
     def _take(self, batch_limit: int) -> list[Entry]:
         entries = [self.waiting.popleft()]
+        if self._alone > 0:
+            self._alone -= 1
+            return entries
         count, kind = entries[0].count, entries[0].has_experiences
         while self.waiting:
             following = self.waiting[0]

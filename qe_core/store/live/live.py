@@ -12,6 +12,7 @@ from qe_core.store.connection import Database
 from qe_core.store.live.flush import warm_up
 from qe_core.store.live.reader import Reader
 from qe_core.store.live.reader_settings import ReaderSettings
+from qe_core.store.live.recovery import OutcomeRecovery
 from qe_core.store.live.settings import LiveSettings
 from qe_core.store.live.writer import UpdateWriter
 from qe_core.store.q_tables import QTableStore
@@ -25,11 +26,13 @@ class Live:
         writer: records experiences and the updates they cause.
         reader: looks up what the tables know, this process's own updates included.
         q_tables: registers tables.
+        recovery: stores outcomes of decisions that another process may have recorded, or may still record.
     """
 
     writer: UpdateWriter
     reader: Reader
     q_tables: QTableStore
+    recovery: OutcomeRecovery
 
 
 @asynccontextmanager
@@ -51,7 +54,7 @@ async def open_live(
     await reader.start()
     writer.start()
     try:
-        yield Live(writer, reader, q_tables)
+        yield Live(writer, reader, q_tables, OutcomeRecovery(database.connect_alone, settings))
     finally:
         await writer.close()
         await reader.close()

@@ -22,7 +22,7 @@ import numpy as np
 from qe_core.errors import DatabaseUnavailableError, StoreError
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store.connection import Connect, backoff_seconds
-from qe_core.store.errors import OutcomeUnknownError, QueueFullError
+from qe_core.store.errors import DecisionClaimedError, OutcomeUnknownError, QueueFullError
 from qe_core.store.live.line import Acknowledgement, Entry, Line, Sent
 from qe_core.store.live.packing import check_single, pack_batch
 from qe_core.store.live.room import Room
@@ -149,6 +149,7 @@ class UpdateWriter:
             DatabaseUnavailableError: the server could not take it within the deadline. Not stored.
             OutcomeUnknownError: it was sent, and no acknowledgement came within the deadline.
             StaleEpochError: the table was restored or replaced since the handle was taken. Not stored.
+            DecisionClaimedError: another process took the decision over. Not stored from here.
         """
         check_single(handle, experience, target, learning_rate, self._clock())
         return await self._commit(handle, experience, target, learning_rate, 1)
@@ -247,6 +248,10 @@ class UpdateWriter:
         try:
             acknowledged = await sender.send(sent.flush)
         except StoreError as error:
+            if isinstance(error, DecisionClaimedError) and len(sent.entries) > 1:
+                # One of them is another process's now; only one by one do the others get through.
+                line.take_apart()
+                return
             self._totals["refused_updates"] += sent.flush.count
             self._settle(line, sent, error)
             return

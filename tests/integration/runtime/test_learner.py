@@ -16,10 +16,11 @@ from qe_core.fleet import registry
 from qe_core.hierarchy.lookup import LevelRows, Source, blended_lookup
 from qe_core.learning.exploration import ExponentialSchedule
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.runtime.awaiting import DECISIONS_REMEMBERED
 from qe_core.runtime.decisions import Decision
 from qe_core.runtime.episodes import Outcome
 from qe_core.runtime.errors import AlreadyRecordedError, DecisionError
-from qe_core.runtime.learner import DECISIONS_REMEMBERED, Learner
+from qe_core.runtime.learner import Learner
 from qe_core.runtime.tables import AgentTables
 from qe_core.store import ExperienceRejectedError, StaleEpochError, Store
 from qe_core.store.live import Live, LiveSettings
@@ -299,7 +300,7 @@ async def test_an_unknown_agent_is_named(live: Live) -> None:
 
 
 async def test_only_so_many_decisions_are_remembered(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qe_core.runtime.learner.DECISIONS_REMEMBERED", 10)
+    monkeypatch.setattr("qe_core.runtime.awaiting.DECISIONS_REMEMBERED", 10)
     learner = await opened(live)
     decisions = [await learner.decide(5) for _ in range(11)]
     with pytest.raises(AlreadyRecordedError, match="forgotten among too many"):
