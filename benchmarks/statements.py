@@ -30,6 +30,7 @@ def execute_with(url: str, statement: str, *parameters: Any) -> None:
     """Run one named statement with parameters $1, $2, … and commit it."""
 
     async def run() -> None:
+        """Send it over a connection of its own."""
         connection = await asyncpg.connect(url)
         try:
             await connection.execute(PEER_STATEMENTS[statement], *parameters)
