@@ -21,7 +21,8 @@ def test_whole_graph_materialises_every_agent_and_table_in_one_run(
         assert instance.get_materialized_partitions(dg.AssetKey(name)) >= set(registry().names())
     views = run_sql(learned_url, "SELECT viewname FROM pg_views WHERE schemaname = 'qe_views' ORDER BY 1")
     assert {name for (name,) in views} >= {
-        "agent_health", "category_summary", "convergence", "fleet_summary", "learning_curve", "q_values_long",
+        "agent_health", "alerts", "category_summary", "convergence", "fleet_summary", "learning_curve",
+        "q_values_long",
     }  # fmt: skip
     total = 18 * EPISODES * STEPS
     assert run_sql(learned_url, "SELECT agents, experiences, fleet_visits FROM qe_views.fleet_summary") == [

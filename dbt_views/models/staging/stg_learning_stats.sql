@@ -16,5 +16,10 @@ select
     greedy_churn,
     states_visited,
     verdict,
-    reason
+    reason,
+    return_sd,
+    largest_q,
+    recent_bias,
+    pair_coverage,
+    is_settling
 from {{ source('qe', 'learning_stats') }}

@@ -26,6 +26,7 @@ SOURCES = {
     "q_tables": dg.AssetKey("fleet_q_table"),
     "q_values": dg.AssetKey("fleet_q_table"),
     "learning_stats": dg.AssetKey("convergence_statistics"),
+    "alerts": dg.AssetKey("convergence_statistics"),
 }
 """Which asset fills each table the views read; the last one to do so where there are several."""
 
