@@ -7,7 +7,7 @@ in the descriptions only.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from qe_core.config.monitoring import MonitoringSettings
@@ -169,6 +169,28 @@ class TransferSettings(Section):
         default=0.7, description="Only values above this confidence are offered."
     )
     factor: Fraction = Field(default=0.8, description="Factor on a transferred value.")
+    groups: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Similarity groups besides those agents declare: names of two or more agents by group. "
+        "A group of a declared name takes its place; an empty one removes it.",
+    )
+    harm_error_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.05,
+        description="Chance, over all looks, that a harmless source of transfer is found harmful.",
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_are_groups(cls, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, members in groups.items():
+            if not name.strip():
+                raise ValueError("a similarity group needs a name")
+            if len(members) == 1 or len(set(members)) < len(members):
+                raise ValueError(
+                    f"group {name!r} must name two or more different agents, or none to remove it; "
+                    f"got {list(members)}"
+                )
+        return groups
 
 
 class ConvergenceSettings(Section):

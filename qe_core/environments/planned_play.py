@@ -5,6 +5,7 @@ the values and their errors (`qe_core.learning.value_beliefs`), the policy that 
 (`qe_core.learning.probability_matching`) and Q-learning step by step (`rollouts`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,9 @@ from qe_core.learning.value_beliefs import ValueBelief, believed_values
 
 SMALL_RATE = 0.01
 """The share of random actions beside matching: keeps every propensity above it over A."""
+
+Advice = Callable[[ValueBelief], ValueBelief]
+"""What others know, added to what the agent has seen itself; over the reachable states in ascending order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def play_planned(
     rng: np.random.Generator,
     settings: PlanningSettings | None = None,
     known: EmpiricalMdp | None = None,
+    advice: Advice | None = None,
 ) -> EpisodeLog:
     """Return what an agent experiences that plans on what it has seen.
 
@@ -68,6 +73,7 @@ def play_planned(
         rng: the only source of chance.
         settings: how it decides; the defaults where left out.
         known: what was observed before, in the contract's states; nothing where left out.
+        advice: asked at every plan; it changes how the agent acts, never what it has seen or learned.
 
     Raises:
         LearningError: a count or the discount is out of range, or ``known`` is of another size.
@@ -77,7 +83,7 @@ def play_planned(
     require_discount(discount)
     if episodes < 1:
         raise LearningError(f"play at least one episode, not {episodes}")
-    planner = _Planner(world, discount, chosen.confidence, known)
+    planner = _Planner(world, discount, chosen.confidence, known, advice)
     recorder = EpisodeRecorder(world, chosen.horizon)
     schedule = chosen.schedule
     waiting, first_waiting = 0, 0
@@ -104,13 +110,18 @@ class _Planner:
     """
 
     def __init__(
-        self, world: World, discount: float, confidence: ConfidenceSettings, known: EmpiricalMdp | None
+        self,
+        world: World,
+        discount: float,
+        confidence: ConfidenceSettings,
+        known: EmpiricalMdp | None,
+        advice: Advice | None,
     ) -> None:
         self._shape = world.state_count, world.action_count
         self._reachable = np.flatnonzero(world.is_reachable)
         self.row_of_state = np.full(world.state_count, -1, dtype=np.int64)
         self.row_of_state[self._reachable] = np.arange(len(self._reachable))
-        self._discount, self._confidence = discount, confidence
+        self._discount, self._confidence, self._advice = discount, confidence, advice
         self._counter = TransitionCounter(len(self._reachable), world.action_count)
         if known is not None:
             self._count_known(known)
@@ -147,7 +158,8 @@ class _Planner:
         self._belief: ValueBelief = believed_values(
             EmpiricalMdp.from_counter(self._counter), self._discount, self._confidence
         )
-        self._matched = matching_policy(self._belief.q, self._belief.error, self._belief.visits)
+        acting = self._belief if self._advice is None else self._advice(self._belief)
+        self._matched = matching_policy(acting.q, acting.error, acting.visits)
 
     def policy(self, exploration_rate: float) -> Float64Array:
         """Return the probability of each action, float64[R, A], over the reachable states."""

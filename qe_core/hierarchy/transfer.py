@@ -1,9 +1,14 @@
 """Knowledge passed between similar agents as a prior, and taken back.
 
-What belongs here: what is offered, what is taken, the report, and undoing it.
-What does not: deciding when to transfer and measuring whether it helped (the pipelines).
+What belongs here: what one agent offers another, what of all offers the other takes, and the report of it.
+What does not: who is similar to whom (`transfer_manager`), whether an offer does harm (`negative_transfer`).
+
+A prior is a value without visits. Whoever looks at a table can tell it from what its agent saw itself, so
+priors are never passed on, never aggregated, and can be taken back at any time by writing them anew from the
+offers that remain.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,125 +41,151 @@ DEFAULT_TRANSFER = TransferSettings()
 
 
 @dataclass(frozen=True, slots=True)
-class TransferParty:
-    """One side of a transfer.
+class Offer:
+    """What one source says about a target's pairs.
 
     Attributes:
-        part: the agent's table and weights, with the divisor to the state space *both sides share*: the
-            category's where both belong to one category, else the fleet's.
-        similarity_group: as declared in its contract.
+        source: the agent that gives.
+        prior: value times factor, points, float64[S, A]; 0 where it says nothing.
+        weight: evidence behind it, float64[S, A]; 0 where it says nothing.
+        pairs_offered: the source's pairs above the confidence asked for.
+        pairs_doubtful: its visited pairs that are not.
     """
 
-    part: AggregationPart
-    similarity_group: str | None
+    source: str
+    prior: Float64Array
+    weight: Float64Array
+    pairs_offered: int
+    pairs_doubtful: int
+
+    @property
+    def is_known(self) -> BoolArray:
+        """Where it says anything, bool[S, A]."""
+        return self.weight > 0
 
 
 @dataclass(frozen=True, slots=True)
 class TransferReport:
-    """What one transfer did.
+    """What became of one offer.
 
     Attributes:
         source: the agent that gave.
         target: the agent that received.
         pairs_offered: pairs of the source above the confidence asked for.
-        pairs_taken: pairs of the target that received a prior.
-        pairs_kept: pairs of the target where an offer met own evidence, which stands.
-        mean_absolute_prior: mean size of the priors in points, 0 if none was taken.
+        pairs_doubtful: visited pairs of the source that were not offered, for lack of confidence.
+        pairs_taken: pairs of the target that hold a prior from it now.
+        pairs_kept: pairs of the target where it met own evidence, which stands.
+        mean_absolute_prior: mean size of what it says about the pairs taken, points, 0 if none was.
+        refused_because: why nothing was taken although it was offered; empty if it was not refused.
     """
 
     source: str
     target: str
     pairs_offered: int
+    pairs_doubtful: int
     pairs_taken: int
     pairs_kept: int
     mean_absolute_prior: float
+    refused_because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """The result of a transfer, and what is needed to take it back.
-
-    Attributes:
-        table: the target's table with priors in the pairs taken; visits and statistics are unchanged.
-        is_taken: bool[S, A].
-        before: the target's values before, float64[S, A].
-        report: what happened.
-    """
-
-    table: QTable
-    is_taken: BoolArray
-    before: Float64Array
-    report: TransferReport
-
-
-def transfer(
-    source: TransferParty,
-    target: TransferParty,
+def offer(
+    source: AggregationPart,
+    target: AggregationPart,
     state_count: int,
     settings: TransferSettings = DEFAULT_TRANSFER,
-) -> Transfer:
-    """Return the target's table with priors from the source where the target has no evidence of its own.
+) -> Offer:
+    """Return what a source says about a target's pairs.
 
-    The source's confident pairs are averaged by weight per shared (state, approach); every target pair that
-    projects to such a cell, and was never visited, receives that value times the factor. It carries no
-    visits: it is a prior, which the first own experience starts to correct.
+    The source's confident pairs are averaged by weight per shared (state, approach); every pair of the target
+    that projects to such a cell hears that value times the factor.
 
     Args:
-        source: who gives.
-        target: who receives.
-        state_count: size of the shared state space.
+        source: who gives; with the divisor to the states *both share*: their category's where they belong to
+            one category, else the fleet's.
+        target: who receives, likewise.
+        state_count: number of shared states.
         settings: confidence asked for and factor.
 
     Raises:
-        LearningError: the two are not in one similarity group, are the same agent, or do not fit the shared
-            state space.
+        LearningError: both are the same agent, or do not fit the shared states.
     """
-    giving, receiving = source.part, target.part
-    if source.similarity_group is None or source.similarity_group != target.similarity_group:
-        raise LearningError(
-            f"{giving.name} (similarity group {source.similarity_group}) and {receiving.name} "
-            f"({target.similarity_group}) are not in one similarity group; transfer only inside a group"
-        )
-    if giving.name == receiving.name:
-        raise LearningError(f"{giving.name} cannot transfer to itself; name another agent of its group")
-    confidence = giving.weights / np.maximum(giving.table.visits, 1)
-    is_offered = confidence > settings.minimum_confidence
-    offered = replace(
-        giving,
-        table=replace(giving.table, visits=np.where(is_offered, giving.table.visits, 0)),
-        weights=np.where(is_offered, giving.weights, 0.0),
+    if source.name == target.name:
+        raise LearningError(f"{source.name} cannot transfer to itself; name another agent of its group")
+    is_visited = source.table.visits > 0
+    is_confident = source.weights / np.maximum(source.table.visits, 1) > settings.minimum_confidence
+    confident = replace(
+        source,
+        table=replace(source.table, visits=np.where(is_confident, source.table.visits, 0)),
+        weights=np.where(is_confident, source.weights, 0.0),
     )
-    shared = aggregate([offered], state_count)
-    cells = project_pairs(
-        receiving.table.state_count, receiving.divisor, receiving.approach_indices, APPROACH_COUNT
-    )
+    shared = aggregate([confident], state_count)
+    cells = project_pairs(target.table.state_count, target.divisor, target.approach_indices, APPROACH_COUNT)
     if cells.max() >= shared.weights.size:
         raise LearningError(
-            f"{receiving.name} does not fit {state_count} shared states by divisor {receiving.divisor}; "
-            "give both sides the divisor to the state space they share"
+            f"{target.name} does not fit {state_count} shared states by divisor {target.divisor}; "
+            "give both sides the divisor to the states they share"
         )
-    has_offer = shared.weights.reshape(-1)[cells] > 0
-    is_taken = has_offer & (receiving.table.visits == 0)
-    prior = settings.factor * shared.table.q.reshape(-1)[cells]
-    report = TransferReport(
-        source=giving.name,
-        target=receiving.name,
-        pairs_offered=int(is_offered.sum()),
-        pairs_taken=int(is_taken.sum()),
-        pairs_kept=int((has_offer & ~is_taken).sum()),
-        mean_absolute_prior=float(np.abs(prior[is_taken]).mean()) if is_taken.any() else 0.0,
+    return Offer(
+        source=source.name,
+        prior=settings.factor * shared.table.q.reshape(-1)[cells],
+        weight=shared.weights.reshape(-1)[cells],
+        pairs_offered=int(is_confident.sum()),
+        pairs_doubtful=int((is_visited & ~is_confident).sum()),
     )
-    before = receiving.table.q
-    return Transfer(replace(receiving.table, q=np.where(is_taken, prior, before)), is_taken, before, report)
 
 
-def undo_transfer(table: QTable, done: Transfer) -> QTable:
-    """Return the table without the priors of a transfer, keeping everything learned since.
+def keep_priors(rebuilt: QTable, stored: QTable) -> QTable:
+    """Return a rebuilt table with the priors that are stored, where there still is no own evidence.
 
-    A pair visited since then keeps its value: it is own evidence by now.
+    Building an agent's table from its log knows nothing of what others told it; without this every rebuild
+    would forget it until the next transfer.
 
     Raises:
-        LearningError: the table is not the one the transfer went to.
+        LearningError: the tables differ in shape.
     """
-    require_shape("table", table.q, done.before.shape)
-    return replace(table, q=np.where(done.is_taken & (table.visits == 0), done.before, table.q))
+    require_shape("stored table", stored.q, rebuilt.q.shape)
+    is_prior = (rebuilt.visits == 0) & (stored.visits == 0)
+    return replace(rebuilt, q=np.where(is_prior, stored.q, rebuilt.q))
+
+
+def take_offers(
+    target: AggregationPart, offers: Mapping[str, Offer], refused: Mapping[str, str]
+) -> tuple[QTable, tuple[TransferReport, ...]]:
+    """Return the target's table with exactly the priors that these offers give, and a report for each.
+
+    Where several offers meet, they are averaged by weight. Pairs with own evidence keep every bit; priors
+    that no offer supports any more are gone. Writing the same offers again changes nothing.
+
+    Args:
+        target: who receives.
+        offers: by source.
+        refused: why an offer is not taken, by source.
+
+    Raises:
+        LearningError: an offer is about a table of another shape.
+    """
+    table = target.table
+    is_own = table.visits > 0
+    total, weight = np.zeros_like(table.q), np.zeros_like(table.q)
+    reports = []
+    for name in sorted(offers):
+        given = offers[name]
+        require_shape(f"the offer of {name}", given.prior, table.q.shape)
+        is_taken = given.is_known & ~is_own & (name not in refused)
+        total += np.where(is_taken, given.weight * given.prior, 0.0)
+        weight += np.where(is_taken, given.weight, 0.0)
+        reports.append(
+            TransferReport(
+                source=name,
+                target=target.name,
+                pairs_offered=given.pairs_offered,
+                pairs_doubtful=given.pairs_doubtful,
+                pairs_taken=int(is_taken.sum()),
+                pairs_kept=int((given.is_known & is_own).sum()),
+                mean_absolute_prior=float(np.abs(given.prior[is_taken]).mean()) if is_taken.any() else 0.0,
+                refused_because=refused.get(name, ""),
+            )
+        )
+    prior = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    return replace(table, q=np.where(is_own, table.q, prior)), tuple(reports)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from qe_core.config import (
     LoadedSettings,
@@ -21,6 +21,7 @@ from qe_core.config import (
 from qe_core.errors import ConfigError
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LookupSettings
+from qe_core.hierarchy.negative_transfer import HarmSettings
 from qe_core.hierarchy.transfer import TransferSettings
 from qe_core.learning.convergence import ConvergenceSettings
 from qe_core.learning.exploration import schedule_from_state
@@ -240,7 +241,9 @@ def test_defaults_agree_with_the_learning_core() -> None:
     hierarchy = settings.hierarchy
     factors = (hierarchy.minimum_visits, hierarchy.category_factor, hierarchy.fleet_factor)
     assert LookupSettings(*factors, ValueKind(hierarchy.shared_values)) == LookupSettings()
-    assert TransferSettings(**settings.transfer.model_dump()) == TransferSettings()
+    transfer = settings.transfer
+    assert TransferSettings(transfer.minimum_confidence, transfer.factor) == TransferSettings()
+    assert HarmSettings(transfer.harm_error_rate) == HarmSettings()
     rates = {"initial": exploration.rate_initial, "final": exploration.rate_min}
     for kind, extra in (
         ("exponential", {"decay": exploration.decay_per_episode}),
@@ -285,3 +288,22 @@ def test_the_webhook_is_named_by_the_environment_or_by_a_file(
     monkeypatch.setenv("QE_ALERT_WEBHOOK_URL_FILE", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match="QE_ALERT_WEBHOOK_URL_FILE names cannot be read"):
         configured_webhook_url()
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"looking": ["visual-tester"]}, "must name two or more different agents"),
+        ({"looking": ["visual-tester", "visual-tester"]}, "must name two or more different agents"),
+        ({" ": ["visual-tester", "chaos-engineer"]}, "a similarity group needs a name"),
+    ],
+)
+def test_similarity_groups_of_the_settings_are_checked(groups: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate({"transfer": {"groups": groups}})
+
+
+def test_a_similarity_group_may_be_added_or_removed_by_settings() -> None:
+    groups = {"looking": ["visual-tester", "chaos-engineer"], "security": []}
+    chosen = Settings.model_validate({"transfer": {"groups": groups}}).transfer.groups
+    assert chosen == {"looking": ("visual-tester", "chaos-engineer"), "security": ()}
