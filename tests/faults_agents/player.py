@@ -1,0 +1,150 @@
+"""One process of agents that play episodes, and goes on where the process before it was killed.
+
+What belongs here: what a user's orchestrator would do: notes, tasks that are done, resuming. What does not:
+killing (`run`) and judging (`verdict`).
+
+Run as ``python -m tests.faults_agents.player`` with a seat as JSON on the command line.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from qe_core.config import Settings
+from qe_core.runtime.agent import QEAgent
+from qe_core.runtime.episodes import Outcome
+from qe_core.runtime.journal import FileJournal
+from qe_core.runtime.learner import Learner
+from qe_core.runtime.tasks import QETask
+from qe_core.runtime.tokens import DecisionToken
+from qe_core.store import Store
+from qe_core.store.live import Live, LiveSettings
+
+STEPS = 3
+STATES = 20
+WORK_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What one process is to do.
+
+    Attributes:
+        url: of the database.
+        folder: of the seat's files; every process in the seat goes on with them.
+        number: of the seat.
+        life: of the process in the seat, from 0.
+        agents: names, played side by side.
+        episodes: each agent is to finish.
+        seed: of everything random but the fleet's own identifiers.
+    """
+
+    url: str
+    folder: str
+    number: int
+    life: int
+    agents: tuple[str, ...]
+    episodes: int
+    seed: int
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the seat written as JSON."""
+        plain = json.loads(text)
+        return cls(**{**plain, "agents": tuple(plain["agents"])})
+
+    def to_json(self) -> str:
+        """Return the seat as JSON."""
+        return json.dumps(asdict(self))
+
+
+class Diary:
+    """Lines that survive the process, written by any number of processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, *words: object) -> None:
+        """Append one line in one write: it is there whole or not at all."""
+        os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
+
+
+class WatchedJournal(FileJournal):
+    """Notes that also tell the judge what was decided and what was acknowledged."""
+
+    def __init__(self, path: Path, diary: Diary, life: int) -> None:
+        super().__init__(path)
+        self._diary = diary
+        self._life = life
+
+    def decided(self, token: DecisionToken) -> None:
+        """Tell first: what the judge does not know of cannot be in the log."""
+        self._diary.write("decided", self._life, token.agent, token.episode, token.step)
+        super().decided(token)
+
+    def settled(self, token: DecisionToken) -> None:
+        """Tell first: nothing is abandoned here, so what is crossed out was acknowledged."""
+        self._diary.write("acknowledged", self._life, token.agent, token.episode, token.step)
+        super().settled(token)
+
+
+async def play(seat: Seat, live: Live, agent_name: str, diary: Diary) -> None:
+    """Finish the episodes of one agent that are not done yet."""
+    folder = Path(seat.folder)
+    done = folder / f"{agent_name}.done"
+    begun = len(done.read_bytes().splitlines()) if done.exists() else 0
+    rng = np.random.default_rng([seat.seed, seat.number, seat.life, seat.agents.index(agent_name)])
+    learner = await Learner.open(live, agent_name, Settings(), rng)
+    with WatchedJournal(folder / f"{agent_name}.notes", diary, seat.life) as journal:
+        agent = QEAgent(
+            learner,
+            dict.fromkeys(learner.contract.action_names, work),
+            journal=journal,
+            decide_seconds=60.0,
+            is_strict=True,
+        )
+        while journal.open:
+            await agent.resume(journal, redo)
+        finished = Diary(done)
+        for _ in range(begun, seat.episodes):
+            episode = agent.begin_episode()
+            for step in range(STEPS):
+                inputs = {"is_last": step == STEPS - 1, "pause": float(rng.uniform(0, WORK_SECONDS))}
+                inputs |= {"points": float(rng.uniform(-50, 50)), "next": int(rng.integers(STATES))}
+                await agent.execute_with_learning(
+                    QETask(context=int(rng.integers(STATES)), inputs=inputs), episode
+                )
+            finished.write("done")
+
+
+async def work(task: QETask) -> Outcome:
+    """Take some time, and score."""
+    await asyncio.sleep(task.inputs["pause"])
+    if task.inputs["is_last"]:
+        return Outcome(points=task.inputs["points"], terminated=True)
+    return Outcome(points=task.inputs["points"], next_context=task.inputs["next"])
+
+
+async def redo(token: DecisionToken) -> Outcome:
+    """Do the work of a process that was killed again, with the action it had decided on."""
+    await asyncio.sleep(WORK_SECONDS / 2)
+    return Outcome(points=float(token.state), terminated=True)
+
+
+async def main(seat: Seat) -> None:
+    """Play all agents of the seat side by side."""
+    diary = Diary(Path(seat.folder) / "diary")
+    settings = LiveSettings(writer_connections=1, deadline_seconds=60.0)
+    async with Store.connect(seat.url, pool_size=1) as store, store.live(settings) as live:
+        diary.write("began", seat.life)
+        await asyncio.gather(*(play(seat, live, name, diary) for name in seat.agents))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Seat.from_json(sys.argv[1])))
