@@ -4,6 +4,7 @@ What belongs here: options, progress, exit code. What does not: measuring (`harn
 """
 
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ def main(
 ) -> None:
     """Measure what the product owes against peers and limits, in turn, on this machine."""
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped
     try:
         chosen = chosen_benchmarks(only or ())
         if names:
