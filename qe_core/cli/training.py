@@ -40,7 +40,7 @@ def train(
     ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print the sessions as JSON.")] = False,
 ) -> None:
-    """Play episodes with epsilon-greedy Q-learning, store the experiences, rebuild the Q-tables from them.
+    """Play episodes that plan on what was seen, store the experiences, rebuild the Q-tables from them.
 
     Agents play in their simulated world; test-generator plays sessions over the recorded outcomes of real
     test generators on the training packages. A session with the same agent, world, seed and number of
