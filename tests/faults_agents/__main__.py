@@ -49,8 +49,9 @@ def main(
             if result.stuck and (text := errors.read_text()):
                 console.print(text[-2_000:], markup=False, soft_wrap=True)
     console.print(
-        f"{processes} processes of {agents} agents, {result.killed} killed ({result.zombies} of them stopped, "
-        f"replaced and woken up first), {result.stuck} stuck, {result.seconds:.0f} s"
+        f"{processes} processes of {agents} agents, {result.killed} killed ({result.zombies} of them "
+        f"stopped, replaced and woken up first), {result.stuck} stuck, {result.seconds:.0f} s",
+        soft_wrap=True,
     )
     for count in fields(Verdict):
         console.print(f"  {count.name.replace('_', ' '):12} {getattr(result.verdict, count.name)}")

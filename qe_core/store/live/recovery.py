@@ -78,6 +78,7 @@ class OutcomeRecovery:
         """
 
         async def once() -> int | None:
+            """Ask once, over a connection of its own."""
             connection = await self._connect()
             try:
                 found: int | None = await connection.fetchval(
