@@ -5,6 +5,7 @@ agents of a run. What does not: any list of agents.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -36,6 +37,11 @@ def selected_contracts(context: dg.AssetExecutionContext) -> Iterator[AgentContr
 def category_key(category: Category) -> dg.AssetKey:
     """Return the key of the asset that holds this category's table."""
     return dg.AssetKey(["category_q_table", category.value.replace("-", "_")])
+
+
+def transfer_key(group: str) -> dg.AssetKey:
+    """Return the key of the asset that holds what the agents of one similarity group told each other."""
+    return dg.AssetKey(["transferred_priors", re.sub(r"[^A-Za-z0-9_]", "_", group)])
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract
+from qe_core.hierarchy.transfer import keep_priors
 from qe_core.learning.empirical_mdp import q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.q_table import quantised_weights
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable
@@ -66,8 +67,9 @@ async def rebuild(store: Store, contract: AgentContract, settings: Settings) -> 
             contract.name, contract.fingerprint, contract.state_count, contract.action_count
         )
         solution = solve_empirical_mdp(observed, discount, caution(settings), tolerance)
-        table = q_table_from_mdp(observed, solution, discount)
+        table = keep_priors(q_table_from_mdp(observed, solution, discount), stored.table)
         source: Source = {
+            **stored.source,
             "version": stored.version + 1,
             "experiences": int(observed.count.sum()),
             "discount": discount,

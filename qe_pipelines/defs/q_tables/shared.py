@@ -4,15 +4,17 @@ What belongs here: the assets below `category_q_table` and `fleet_q_table`. What
 itself (`qe_core.hierarchy`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import dagster as dg
 
+from qe_core.config import load_settings
 from qe_core.fleet import Category, registry
 from qe_core.hierarchy.aggregate import aggregate
+from qe_core.hierarchy.transfer_manager import TransferLearningManager
 from qe_core.store import Rebuild, Store
 from qe_pipelines.catalogue import OWNERS, Q_VALUE_COLUMNS, Stage
-from qe_pipelines.partitions import category_key
+from qe_pipelines.partitions import category_key, transfer_key
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 from qe_pipelines.tables import (
@@ -25,14 +27,30 @@ from qe_pipelines.tables import (
 )
 
 
+def transfers_into(agents: Sequence[str]) -> list[dg.AssetKey]:
+    """Return the transfers that write to these agents' tables.
+
+    Priors have no weight in a shared table, but writing them is a new version of the agent's own.
+    """
+    groups = TransferLearningManager.of(registry(), load_settings().values).groups
+    return [
+        transfer_key(name)
+        for name, members in groups.items()
+        if any(member.name in agents for member in members)
+    ]
+
+
 def category_asset(category: Category) -> dg.AssetsDefinition:
-    """Return the asset that holds one category's table; it depends on the partitions of its agents alone."""
+    """Return the asset that holds one category's table; it depends on its agents alone."""
     agents = [contract.name for contract in registry().by_category(category)]
 
     @dg.asset(
         key=category_key(category),
         deps=[
-            dg.AssetDep("individual_q_table", partition_mapping=dg.SpecificPartitionsPartitionMapping(agents))
+            dg.AssetDep(
+                "individual_q_table", partition_mapping=dg.SpecificPartitionsPartitionMapping(agents)
+            ),
+            *transfers_into(agents),
         ],
         group_name=Stage.Q_TABLES,
         owners=OWNERS,

@@ -1,0 +1,1 @@
+"""Knowledge passed between similar agents: an asset for each similarity group."""
