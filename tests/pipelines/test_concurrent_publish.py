@@ -86,8 +86,13 @@ async def test_rebuilds_beside_a_busy_writer_end_where_an_undisturbed_one_does(
         await rebuild(store, contract, settings)
 
     def values(url: str) -> list[str]:
-        name = "(SELECT name FROM q_tables t WHERE t.q_table_id = line.q_table_id)"
-        columns = f"({name}, line.state, line.q, line.visits, line.target_mean, line.target_m2, line.weights)"
+        # What others told it is no part of what it learned; only the graph passed it on.
+        name = "(SELECT name FROM q_tables t WHERE t.q_table_id = line.q_table_id AND 0 < ANY (line.visits))"
+        q = (
+            "(SELECT array_agg(CASE WHEN pair.visits > 0 THEN pair.q END ORDER BY pair.place) "
+            "FROM unnest(line.q, line.visits) WITH ORDINALITY AS pair (q, visits, place))"
+        )
+        columns = f"({name}, line.state, {q}, line.visits, line.target_mean, line.target_m2, line.weights)"
         rows = dump(url, without={"q_values": columns})["q_values"]
         return [row for row in rows if row.startswith("(quality-gate,")]
 

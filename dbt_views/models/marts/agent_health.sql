@@ -18,7 +18,7 @@ tables as (
         sum(visits) as updates,
         avg(confidence) as mean_confidence
     from {{ ref('q_values_long') }}
-    where level = 'individual'
+    where level = 'individual' and visits > 0
     group by name
 )
 
