@@ -19,6 +19,7 @@ MODULES: tuple[str, ...] = (
     "benchmarks.learning_solve",
     "benchmarks.learning_sampling",
     "benchmarks.learning_memory",
+    "benchmarks.append_parts",
     "benchmarks.flush_forms",
 )
 

@@ -64,6 +64,13 @@ class RowLog:
         await self._connection.copy_to_table(table, source=BytesIO(encoded), format="binary")
         return time.perf_counter() - began
 
+    async def copy_records(self, table: str, log: pa.Table) -> float:
+        """Append experiences as rows the driver encodes, and return the seconds it took to commit."""
+        began = time.perf_counter()
+        rows = zip(*(column.to_pylist() for column in log.columns), strict=True)
+        await self._connection.copy_records_to_table(table, records=rows, columns=log.column_names)
+        return time.perf_counter() - began
+
     async def digest(self, statement: str, *parameters: str) -> tuple[int, str]:
         """Return how many experiences a named statement sees, and a digest of every value of them."""
         count, digest = await self._connection.fetchrow(PEER_STATEMENTS[statement], *parameters)
@@ -85,7 +92,7 @@ def rate_of(count: int, seconds: float, result: Any) -> Measurement:
 
 @contextmanager
 def prepare_append(place: Place) -> Iterator[Running]:
-    """Yield ours and three forms of COPY, each storing the same fresh experiences, one agent's a round."""
+    """Yield ours and four forms of COPY, each storing the same fresh experiences, one agent's a round."""
     count = place.size(full=500_000, quick=20_000)
     contracts = cycle(registry())
     log, encoded = pa.table({}), b""
@@ -112,6 +119,13 @@ def prepare_append(place: Place) -> Iterator[Running]:
             seconds = runner.run(peer.copy(table, encoded))
             return rate_of(count, seconds, runner.run(peer.digest(f"digest_{table}")))
 
+        def records() -> Measurement:
+            """Append the same experiences as rows, with the driver the product uses, to the bare table."""
+            execute(url, "empty_row_log")
+            settle(url)
+            seconds = runner.run(peer.copy_records("row_log", log))
+            return rate_of(count, seconds, runner.run(peer.digest("digest_row_log")))
+
         def adbc() -> Measurement:
             """Append the same Arrow table with ADBC, which encodes it for binary COPY, to the bare table."""
             from adbc_driver_postgresql import dbapi  # type: ignore[import-untyped]
@@ -135,6 +149,7 @@ def prepare_append(place: Place) -> Iterator[Running]:
             "ours": ours,
             "copy": lambda: copy("row_log"),
             "copy indexed": lambda: copy("indexed_row_log"),
+            "records": records,
             "adbc": adbc,
         }
         yield Running(run, check)
@@ -221,10 +236,21 @@ BENCHMARKS = (
                 "the same into a table with the unique index that makes appending idempotent",
             ),
             Contestant(
+                "records",
+                "row COPY by the same driver (asyncpg) of the same Arrow table into the plain table",
+            ),
+            Contestant(
                 "adbc", "ADBC ingest of the same Arrow table (binary COPY) into the plain table", _ADBC
             ),
         ),
         (
+            Row(
+                "append-vs-records",
+                "experience append ÷ row COPY by the driver, same columns, no index",
+                Of("ours", _RATE),
+                Of("records", _RATE),
+                at_least(4),
+            ),
             Row(
                 "append-vs-copy",
                 "experience append ÷ row COPY, encoded beforehand, no index",

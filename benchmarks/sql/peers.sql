@@ -351,3 +351,77 @@ ON CONFLICT (q_table_id, state) DO UPDATE SET
 -- How many updates the individual tables hold.
 SELECT coalesce(sum(visits), 0) FROM q_values_long
 WHERE level = 'individual';
+
+-- name: create_chunk_log
+-- A plain table of chunks, with the log's rules and storage, without its indexes and partitions.
+CREATE TABLE chunk_log (
+    LIKE experience_chunks INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING GENERATED INCLUDING IDENTITY
+    INCLUDING DEFAULTS
+);
+
+-- name: create_byte_log
+-- A plain table of chunks whose columns are packed bytes.
+CREATE TABLE byte_log (
+    first_row bigint, occurred_at bytea, step bytea, state bytea, action bytea, reward bytea, next_state bytea,
+    propensity bytea, terminated bytea, truncated bytea, success bytea, exploration_rate bytea, names bytea
+);
+
+-- name: store_bytes_as_they_are
+-- Not compressed, like the log.
+ALTER TABLE byte_log
+ALTER COLUMN occurred_at SET STORAGE EXTERNAL,
+ALTER COLUMN step SET STORAGE EXTERNAL,
+ALTER COLUMN state SET STORAGE EXTERNAL,
+ALTER COLUMN action SET STORAGE EXTERNAL,
+ALTER COLUMN reward SET STORAGE EXTERNAL,
+ALTER COLUMN next_state SET STORAGE EXTERNAL,
+ALTER COLUMN propensity SET STORAGE EXTERNAL,
+ALTER COLUMN terminated SET STORAGE EXTERNAL,
+ALTER COLUMN truncated SET STORAGE EXTERNAL,
+ALTER COLUMN success SET STORAGE EXTERNAL,
+ALTER COLUMN exploration_rate SET STORAGE EXTERNAL;
+
+-- name: empty_chunk_log
+-- Start again.
+TRUNCATE chunk_log;
+
+-- name: empty_byte_log
+-- Start again.
+TRUNCATE byte_log;
+
+-- name: empty_log
+-- Start the product's log again.
+TRUNCATE experience_chunks;
+
+-- name: count_foreign_chunks
+-- Chunks of the plain table that the log does not have.
+SELECT count(*) FROM (
+    SELECT
+        experiences,
+        occurred_at,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        propensity
+    FROM chunk_log
+    EXCEPT ALL
+    SELECT
+        experiences,
+        occurred_at,
+        episode,
+        step,
+        state,
+        action,
+        reward,
+        next_state,
+        propensity
+    FROM experience_chunks
+) AS foreign_chunks;
+
+-- name: read_byte_states
+-- The states as they were packed, one after the other.
+SELECT string_agg(state, ''::bytea ORDER BY first_row) FROM byte_log;
+
