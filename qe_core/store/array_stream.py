@@ -21,7 +21,7 @@ _HEADER_BYTES = 19
 _FIELD_COUNT = struct.Struct(">h")
 _LENGTH = struct.Struct(">i")
 _ARRAY = struct.Struct(">iiiii")
-_SCALARS = {"int4": struct.Struct(">i"), "int8": struct.Struct(">q")}
+_SCALARS = {"bool": struct.Struct(">?"), "int4": struct.Struct(">i"), "int8": struct.Struct(">q")}
 _ITEMS = {
     "bool[]": np.dtype("?"),
     "int2[]": np.dtype(">i2"),
@@ -38,7 +38,7 @@ class ArrayDecoder:
     """Collects a COPY stream that arrives in pieces of any size.
 
     Args:
-        columns: kind by name, in the order in which SQL lists them: int4, int8, text, or an array of
+        columns: kind by name, in the order in which SQL lists them: bool, int4, int8, text, or an array of
             bool, int2, int4, int8, float8, timestamptz or text, written ``int8[]``.
     """
 
@@ -64,7 +64,7 @@ class ArrayDecoder:
         self._pending = b"" if position == len(data) else data[position:]
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns: numbers as int64[rows], text as lists, arrays of all rows joined in order.
+        """Return the columns: numbers and flags as int64[rows], text as lists, arrays of all rows joined in order.
 
         Times are microseconds of the Unix epoch; arrays of text become an Arrow array.
 

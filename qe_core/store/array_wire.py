@@ -25,6 +25,7 @@ EPOCH_MICROSECONDS = 946_684_800_000_000
 _STREAM_START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _STREAM_END = b"\xff\xff"
 _HEADER = struct.Struct(">iiiiii")
+_BOOL = struct.Struct(">i?")
 _SCALARS = {"int4": struct.Struct(">ii"), "int8": struct.Struct(">iq")}
 _ELEMENTS = {
     "bool": (16, np.dtype("?")),
@@ -58,6 +59,11 @@ def int_field(kind: str, value: int) -> bytes:
     """Return one whole number as ``int4`` or ``int8``."""
     form = _SCALARS[kind]
     return form.pack(form.size - 4, value)
+
+
+def bool_field(value: bool) -> bytes:
+    """Return one ``bool``."""
+    return _BOOL.pack(1, value)
 
 
 def time_field(unix_microseconds: int) -> bytes:

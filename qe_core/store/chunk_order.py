@@ -7,7 +7,7 @@ Chunks are read in the order of their first times, some at once. What happened b
 next chunk is complete and goes out; the rest waits. So memory holds a batch, the chunks read together, and
 those that overlap one moment. Chunks of a few experiences, as single flushes leave them, are spelled out by
 the server: a row costs it less than a chunk costs here. Episodes and steps, which are text and seldom needed,
-are fetched only for rows whose times tie.
+are fetched only for rows whose times tie; times are not even read where chunks are known to follow each other.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,15 @@ from qe_core.store.statements import STATEMENTS
 
 _GROUP_ROWS = 4 * CHUNK_ROWS
 _PG_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_SPANS = RowFormat([Column("chunk_id", "int8"), Column("experiences", "int4"), Column("first_at", "int8")])
+_SPANS = RowFormat(
+    [
+        Column("chunk_id", "int8"),
+        Column("experiences", "int4"),
+        Column("first_at", "int8"),
+        Column("last_at", "int8"),
+        Column("is_in_order", "bool"),
+    ]
+)
 FEW_ROWS = 64
 """Chunks that hold fewer on average are read row by row."""
 
@@ -57,6 +65,7 @@ _ROWS = {
     "terminated": "bool[]",
     "truncated": "bool[]",
 }
+_ROWS_IN_ORDER = {name: kind for name, kind in _ROWS.items() if name != "occurred_at"}
 _KEYS = {
     "chunk_id": "int8",
     "source": "text",
@@ -161,6 +170,10 @@ async def _ordered(connection: Connection, wanted: Wanted, spans: Rows) -> Async
     waiting: Rows | None = None
     for begin, end in _groups(spans):
         group = {name: values[begin:end] for name, values in spans.items()}
+        is_waiting = waiting is not None and len(waiting["state"]) > 0
+        if not is_waiting and _is_large(group) and _is_in_order(spans, begin, end):
+            yield wanted.trimmed(await _read_chunks(connection, wanted, group, is_in_order=True))
+            continue
         arrived = wanted.trimmed(await _read_group(connection, wanted, group))
         rows = arrived if waiting is None else _joined(waiting, arrived)
         times = rows["occurred_at"]
@@ -188,23 +201,52 @@ def _groups(spans: Rows) -> Iterator[tuple[int, int]]:
         begin = end
 
 
+def _is_in_order(spans: Rows, begin: int, end: int) -> bool:
+    """Return whether chunks hold times that increase throughout and end before the next chunk begins."""
+    next_first = spans["first_at"][begin + 1 : end + 1]
+    follows = spans["last_at"][begin : begin + len(next_first)] < next_first
+    return bool(spans["is_in_order"][begin:end].all() and follows.all())
+
+
+def _is_large(spans: Rows) -> bool:
+    """Return whether chunks are better read by columns than row by row."""
+    return int(spans["experiences"].sum()) >= FEW_ROWS * len(spans["experiences"])
+
+
 async def _read_group(connection: Connection, wanted: Wanted, spans: Rows) -> Rows:
     """Return all rows of some chunks."""
-    is_single = int(spans["experiences"].sum()) < FEW_ROWS * len(spans["experiences"])
-    decoder = _SINGLE_ROWS.decoder() if is_single else ArrayDecoder(_ROWS)
+    if _is_large(spans):
+        return await _read_chunks(connection, wanted, spans, is_in_order=False)
+    decoder = _SINGLE_ROWS.decoder()
     await connection.copy_from_query(
-        STATEMENTS["read_single_transitions" if is_single else "read_transitions"],
-        *(wanted.agent, wanted.fingerprint, _moment(spans["first_at"][0]), _moment(spans["first_at"][-1])),
-        *wanted.chunk_range,
+        STATEMENTS["read_single_transitions"],
+        *_place(wanted, spans),
         output=decoder.feed,
         format="binary",
     )
     rows = decoder.columns()
-    if is_single:
-        rows["occurred_at"] += EPOCH_MICROSECONDS
-        return rows
+    rows["occurred_at"] += EPOCH_MICROSECONDS
+    return rows
+
+
+async def _read_chunks(connection: Connection, wanted: Wanted, spans: Rows, *, is_in_order: bool) -> Rows:
+    """Return all rows of some chunks by whole columns; without times where they are known to be in order."""
+    decoder = ArrayDecoder(_ROWS_IN_ORDER if is_in_order else _ROWS)
+    await connection.copy_from_query(
+        STATEMENTS["read_transitions_in_order" if is_in_order else "read_transitions"],
+        *_place(wanted, spans),
+        output=decoder.feed,
+        format="binary",
+    )
+    rows = decoder.columns()
     rows["experience_id"] = experience_ids(rows.pop("chunk_id"), rows.pop("experiences"))
     return rows
+
+
+def _place(wanted: Wanted, spans: Rows) -> tuple[Any, ...]:
+    """Return what names some chunks in a statement."""
+    first, last = _moment(spans["first_at"][0]), _moment(spans["first_at"][-1])
+    return (wanted.agent, wanted.fingerprint, first, last, *wanted.chunk_range)
 
 
 async def _with_ties_ordered(connection: Connection, agent: str, rows: Rows) -> Rows:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from qe_core.store.array_stream import ArrayDecoder
 from qe_core.store.array_wire import (
     array_field,
+    bool_field,
     copy_stream,
     int_field,
     text_array_field,
@@ -44,7 +45,7 @@ _ARRAYS = {
 }
 _UNKNOWN = {"exploration_rate": float("nan"), "success": -1, "policy_version": -1}
 
-CHUNK_COLUMNS = (*_SHARED, "experiences", "first_at", "last_at", *_ARRAYS)
+CHUNK_COLUMNS = (*_SHARED, "experiences", "first_at", "last_at", "is_in_order", *_ARRAYS)
 """The columns of a chunk, in the order in which they are sent."""
 
 NUMBERED_SCHEMA = pa.schema([pa.field("experience_id", pa.int64(), nullable=False), *SCHEMA])
@@ -66,6 +67,7 @@ def _chunk_fields(rows: pa.Table) -> list[bytes]:
     fields = [text_field(rows[name][0].as_py()) for name in _SHARED]
     fields.append(int_field("int4", rows.num_rows))
     fields += [time_field(int(times.min())), time_field(int(times.max()))]
+    fields.append(bool_field(bool((np.diff(times) > 0).all())))
     for name, kind in _ARRAYS.items():
         if kind == "text":
             fields.append(text_array_field(rows[name].chunk(0)))

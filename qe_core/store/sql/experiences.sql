@@ -29,11 +29,13 @@ FROM experience_chunks
 WHERE agent = $1 AND source = $2 AND last_at >= $3 AND first_at <= $4;
 
 -- name: list_chunks
--- Number, size and first time of an agent's chunks under one contract, by first time, fixed width.
+-- Number, size and times of an agent's chunks under one contract, by first time, fixed width.
 SELECT
     chunk_id,
     experiences,
-    first_at
+    first_at,
+    last_at,
+    is_in_order
 FROM experience_chunks
 WHERE agent = $1 AND fingerprint = $2 AND NOT is_folded AND chunk_id BETWEEN $3 AND $4
 ORDER BY first_at, chunk_id;
@@ -44,6 +46,23 @@ SELECT
     chunk_id,
     experiences,
     occurred_at,
+    state,
+    action,
+    reward,
+    next_state,
+    terminated,
+    truncated
+FROM experience_chunks
+WHERE
+    agent = $1 AND fingerprint = $2 AND first_at BETWEEN $3 AND $4
+    AND NOT is_folded AND chunk_id BETWEEN $5 AND $6
+ORDER BY first_at, chunk_id;
+
+-- name: read_transitions_in_order
+-- The same without times, where chunks are known to follow each other.
+SELECT
+    chunk_id,
+    experiences,
     state,
     action,
     reward,

@@ -16,8 +16,8 @@ from tests.integration.store.rows import START, experiences
 
 KINDS = {
     "agent": "text", "fingerprint": "text", "source": "text", "experiences": "int4", "first_at": "int8",
-    "last_at": "int8", "occurred_at": "timestamptz[]", "episode": "text[]", "step": "int4[]",
-    "state": "int8[]",
+    "last_at": "int8", "is_in_order": "bool", "occurred_at": "timestamptz[]", "episode": "text[]",
+    "step": "int4[]", "state": "int8[]",
     "action": "int2[]", "reward": "float8[]", "next_state": "int8[]", "terminated": "bool[]",
     "truncated": "bool[]", "propensity": "float8[]", "exploration_rate": "float8[]", "success": "int2[]",
     "policy_version": "int8[]",
@@ -70,3 +70,14 @@ def test_an_experience_is_numbered_by_its_chunk_and_position() -> None:
     ids = experience_ids(np.array([3, 10]), np.array([2, 3]))
     assert ids.tolist() == [3 * CHUNK_ROWS, 3 * CHUNK_ROWS + 1, *range(10 * CHUNK_ROWS, 10 * CHUNK_ROWS + 3)]
     assert len(experience_ids(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))) == 0
+
+
+def test_a_chunk_says_whether_its_times_increase() -> None:
+    table = as_experience_table(experiences(6))
+    tied = table.set_column(0, "occurred_at", table["occurred_at"].take([0, 1, 1, 3, 4, 5]))
+    turned = table.take([1, 0, 2, 3, 4, 5])
+    assert [int(unpacked(list(chunk_streams(rows)))["is_in_order"][0]) for rows in (table, tied, turned)] == [
+        1,
+        0,
+        0,
+    ]

@@ -18,6 +18,7 @@ CREATE TABLE experience_chunks (
     experiences int NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    is_in_order bool NOT NULL DEFAULT false,
     occurred_at timestamptz[] NOT NULL,
     episode text[] COLLATE "C" NOT NULL,
     step int[] NOT NULL,
@@ -73,6 +74,7 @@ COMMENT ON COLUMN experience_chunks.is_folded IS 'True when counted in transitio
 COMMENT ON COLUMN experience_chunks.experiences IS 'Length of all arrays.';
 COMMENT ON COLUMN experience_chunks.first_at IS 'Earliest occurred_at.';
 COMMENT ON COLUMN experience_chunks.last_at IS 'Latest occurred_at.';
+COMMENT ON COLUMN experience_chunks.is_in_order IS 'Whether every experience is later than the one before it.';
 COMMENT ON COLUMN experience_chunks.occurred_at IS 'When each step was taken.';
 COMMENT ON COLUMN experience_chunks.episode IS 'Unique for the agent within a source.';
 COMMENT ON COLUMN experience_chunks.step IS 'Positions in the episode, from 0.';
