@@ -64,7 +64,7 @@ class ArrayDecoder:
         self._pending = b"" if position == len(data) else data[position:]
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns: numbers and flags as int64[rows], text as lists, arrays of all rows joined in order.
+        """Return the columns: numbers and flags as int64[rows], text as lists, arrays joined in order.
 
         Times are microseconds of the Unix epoch; arrays of text become an Arrow array.
 

@@ -7,7 +7,7 @@ Chunks are read in the order of their first times, some at once. What happened b
 next chunk is complete and goes out; the rest waits. So memory holds a batch, the chunks read together, and
 those that overlap one moment. Chunks of a few experiences, as single flushes leave them, are spelled out by
 the server: a row costs it less than a chunk costs here. Episodes and steps, which are text and seldom needed,
-are fetched only for rows whose times tie; times are not even read where chunks are known to follow each other.
+are fetched only for rows whose times tie; times are not even read where chunks follow each other anyway.
 """
 
 from collections.abc import AsyncIterator, Iterator
