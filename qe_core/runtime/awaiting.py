@@ -94,9 +94,11 @@ class AwaitedDecisions:
         """
         if not decision_ids:
             raise DecisionError("there is nothing to record; give at least one decision and its outcome")
+        seen = set[str]()
         for decision_id in decision_ids:
-            if decision_id not in self._awaited or decision_ids.count(decision_id) > 1:
+            if decision_id not in self._awaited or decision_id in seen:
                 raise self._unknown(decision_id)
+            seen.add(decision_id)
             check_age(decision_id, self._awaited[decision_id].decided_at, self._life, now)
         if len({self._awaited[decision_id].handle.epoch for decision_id in decision_ids}) > 1:
             raise DecisionError(

@@ -44,8 +44,8 @@ class Journal(Protocol):
 class FileJournal:
     """Notes in a file that one process at a time appends to.
 
-    Every line is complete or ignored. What is noted survives the process; to survive the machine as well, set
-    ``is_synced``.
+    A process that opens the file takes it over: whoever had it open writes to nobody's notes from then on.
+    What is noted survives the process; to survive the machine as well, set ``is_synced``.
 
     Args:
         path: of the file, made where there is none.
@@ -116,14 +116,17 @@ class FileJournal:
             self._crossed_out += 1
 
     def _read(self) -> None:
-        for line in self._path.read_bytes().splitlines(keepends=True):
-            try:
-                note = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                # The process ended, or the machine did, in the middle of this line: it was never relied on.
+        for number, line in enumerate(self._path.read_bytes().splitlines(keepends=True), 1):
+            if not line.endswith(b"\n"):
+                # The process ended in the middle of the last line: nobody relied on it yet.
                 continue
-            if note is not None:
-                self._apply(note)
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, KeyError, TypeError, QEError) as error:
+                raise JournalError(
+                    f"line {number} of the notes in {self._path} is damaged: {error!r}; remove that line to "
+                    "go on without it"
+                ) from error
 
     def _rewrite(self) -> None:
         """Write what is open into a new file and put it in the place of the old one."""

@@ -30,7 +30,7 @@ class QETask(BaseModel):
         inputs: whatever the strategies need; not looked at here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     task_id: str = Field(default_factory=lambda: uuid4().hex, min_length=1, max_length=200)
     context: StateModel | int | dict[str, Any]
@@ -50,7 +50,7 @@ class Learning(StrEnum):
     Attributes:
         RECORDED: experience and update are durable.
         NOT_RECORDED: nothing was learned; the error says why.
-        UNKNOWN: it was sent without an answer: stored once, or not at all. Recovering it tells.
+        UNKNOWN: no answer came in time: stored once, or not at all. Recovering it tells.
     """
 
     RECORDED = "recorded"

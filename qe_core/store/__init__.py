@@ -6,6 +6,7 @@ What belongs here: connections, SQL and the records that cross them. What does n
 from qe_core.store.audit import LogAudit
 from qe_core.store.errors import ExperienceRejectedError, StaleEpochError
 from qe_core.store.experience_rows import ExperienceColumns
+from qe_core.store.memory import MemoryConflictError, MemoryEntry, QEMemory
 from qe_core.store.migration import MigrationReport, migrate
 from qe_core.store.records import (
     AgentStatus,
@@ -38,8 +39,11 @@ __all__ = [
     "Level",
     "LevelRows",
     "LogAudit",
+    "MemoryConflictError",
+    "MemoryEntry",
     "MigrationReport",
     "PublishResult",
+    "QEMemory",
     "Rebuild",
     "RetentionReport",
     "StaleEpochError",

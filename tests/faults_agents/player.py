@@ -107,6 +107,7 @@ async def play(seat: Seat, live: Live, agent_name: str, diary: Diary) -> None:
             dict.fromkeys(learner.contract.action_names, work),
             journal=journal,
             decide_seconds=60.0,
+            record_seconds=120.0,
             is_strict=True,
         )
         while journal.open:

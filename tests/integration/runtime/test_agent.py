@@ -203,6 +203,56 @@ async def test_a_cancelled_task_leaves_nothing_half_done(store: Store, live: Liv
     assert (await log_of(store))["step"] == []
 
 
+async def test_an_agent_made_without_a_database_works_and_learns_later(store: Store, live: Live) -> None:
+    agent = QEAgent(CONTRACT, all_do(lambda _: DONE))
+    result = await agent.execute_with_learning(QETask(context=5), agent.begin_episode())
+    assert (result.action, result.value, result.is_baseline) == (BASELINE, DONE, True)
+    assert (result.decision, result.learning) == (None, Learning.NOT_RECORDED)
+    assert "learn_with" in str(result.error)
+    other = await Learner.open(live, "quality-gate", Settings(), np.random.default_rng(1))
+    with pytest.raises(StrategyError, match=CONTRACT.name):
+        agent.learn_with(other)
+    agent.learn_with(await opened(live))
+    assert (await agent.execute_with_learning(QETask(context=5))).learning is Learning.RECORDED
+    assert len((await log_of(store))["step"]) == 1
+
+
+async def test_a_result_does_not_wait_long_for_a_database_that_is_away(
+    store: Store, live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = await opened(live)
+    with FileJournal(tmp_path / "notes") as journal:
+        agent = QEAgent(learner, all_do(lambda _: DONE), journal=journal, record_seconds=0.05)
+        with monkeypatch.context() as patch:
+            patch.setattr(live.writer, "record", lambda *_: asyncio.sleep(3_600))
+            result = await agent.execute_with_learning(QETask(context=5))
+        assert (result.value, result.learning) == (DONE, Learning.UNKNOWN)
+        assert isinstance(result.error, TimeoutError)
+        [(_, noted)] = journal.open.values()
+        assert noted == DONE
+        assert await agent.resume(journal) == 1
+    assert (await log_of(store))["reward"] == [10.0]
+
+
+async def test_what_can_never_be_learned_from_does_not_stay_in_the_notes(live: Live, tmp_path: Path) -> None:
+    with FileJournal(tmp_path / "notes") as journal:
+        agent = QEAgent(await opened(live), all_do(lambda _: {"no such term": 1.0}), journal=journal)
+        result = await agent.execute_with_learning(QETask(context=5))
+        assert isinstance(result.error, RewardError)
+        assert journal.open == {}
+
+
+async def test_notes_that_cannot_be_written_do_not_stop_learning(
+    store: Store, live: Live, tmp_path: Path
+) -> None:
+    journal = FileJournal(tmp_path / "notes")
+    journal.close()
+    agent = QEAgent(await opened(live), all_do(lambda _: DONE), journal=journal)
+    result = await agent.execute_with_learning(QETask(context=5))
+    assert (result.learning, type(result.error)) == (Learning.RECORDED, ValueError)
+    assert (await log_of(store))["reward"] == [10.0]
+
+
 async def test_strategies_must_be_those_of_the_contract(live: Live) -> None:
     learner = await opened(live)
     with pytest.raises(StrategyError, match=NAMES[0]):
@@ -211,6 +261,8 @@ async def test_strategies_must_be_those_of_the_contract(live: Live) -> None:
         QEAgent(learner, dict.fromkeys((*NAMES, "invented"), lambda _: DONE))
     with pytest.raises(ConfigError, match="decide_seconds"):
         QEAgent(learner, all_do(lambda _: DONE), decide_seconds=0.0)
+    with pytest.raises(ConfigError, match="record_seconds"):
+        QEAgent(learner, all_do(lambda _: DONE), record_seconds=float("nan"))
 
 
 async def test_a_later_process_finishes_what_the_notes_say(store: Store, live: Live, tmp_path: Path) -> None:
@@ -302,6 +354,10 @@ async def test_notes_survive_and_half_a_line_is_ignored(live: Live, tmp_path: Pa
         journal.decided(token)
         journal.happened(token, outcome)
     whole = path.read_bytes()
+    for damage in (b"{}\n", b"[1]\n", b"\xff\n", b'{"decided":{}}\n'):
+        path.write_bytes(whole + damage)
+        with pytest.raises(JournalError, match="line 3"):
+            FileJournal(path)
     for cut in (b'{"settled":"', b"\xff\x00"):
         path.write_bytes(whole + cut)
         with FileJournal(path) as journal:
@@ -328,6 +384,15 @@ async def test_notes_do_not_grow_for_ever(live: Live, tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 1
     with pytest.raises(JournalError, match="cannot be used"):
         FileJournal(tmp_path / "missing" / "notes")
+
+
+def test_a_task_takes_contexts_as_they_are() -> None:
+    assert QETask(context={}).context == {}
+    state = CONTRACT.state_model.decode(5)
+    assert QETask(context=state).context is state
+    for odd in (True, "text", 1.5, None):
+        with pytest.raises(ValueError, match="context"):
+            QETask(context=odd)  # type: ignore[arg-type]
 
 
 def test_a_task_without_a_name_gets_one() -> None:
