@@ -18,6 +18,7 @@ from qe_core.cli import (
     exporting,
     importing,
     serving,
+    sharing_experiments,
     status,
     training,
     workbench,
@@ -45,6 +46,8 @@ app.command("import", cls=Command)(importing.import_files)
 app.command("export", cls=Command)(exporting.export)
 app.command("train", cls=Command)(training.train)
 app.command("checks", cls=Command)(checking.checks)
+experiments.app.command("hierarchy", cls=Command)(sharing_experiments.hierarchy)
+experiments.app.command("transfer", cls=Command)(sharing_experiments.transfer)
 app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
 app.add_typer(alerts.app, name="alerts")

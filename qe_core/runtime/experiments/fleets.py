@@ -57,7 +57,7 @@ def table_of(world: World, transitions: Transitions, settings: Settings) -> QTab
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _learned(name: str, seed: int, episodes: tuple[int, ...], written: str) -> LearnedAgent:
     """Return an agent after its sessions; kept, because experiments share it."""
     settings = Settings.model_validate_json(written)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qe_core.config import Settings
+from qe_core.errors import LearningError
 from qe_core.fleet.contract import AgentContract
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LevelRows, LookedUp, LookupSettings, blended_lookup, ordered_lookup
@@ -81,18 +82,19 @@ class LookupRegret:
             "ages_episodes": list(self.ages),
             "agents": list(self.agents),
             "mean_regret": self.mean.tolist(),
-            "standard_error": self.error.tolist() if self.regret.shape[3] > 1 else None,
+            "standard_error": self.error.tolist(),
             "regret": self.regret.tolist(),
         }
 
     def markdown(self) -> str:
-        """Return the table of means, in Markdown."""
+        """Return the means with twice their standard errors, in Markdown."""
         lines = [
             "| rule | " + " | ".join(f"{age:,}" for age in self.ages) + " |",
             "|---|" + "---|" * len(self.ages),
         ]
-        for name, means in zip(self.rules, self.mean, strict=True):
-            lines.append(f"| {name} | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+        for name, means, errors in zip(self.rules, self.mean, self.error, strict=True):
+            cells = [f"{mean:.3f} ± {2 * error:.3f}" for mean, error in zip(means, errors, strict=True)]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
@@ -107,27 +109,32 @@ def policies_of(
 
 
 def lookup_regret(
-    seeds: int,
+    seeds: Sequence[int],
     settings: Settings,
     ages: Sequence[int] = AGES,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> LookupRegret:
-    """Return the regret of every rule for every agent at every age, over world seeds 0 … seeds − 1.
+    """Return the regret of every rule for every agent at every age, in every world.
 
     All agents learn alone for as long; their tables are aggregated; then each acts greedily by what the rule
     tells it, and the exact value of that policy is compared with the optimum.
 
     Args:
-        seeds: how many worlds for each agent.
+        seeds: of the worlds, and of the agents' own chances; at least two.
         settings: how they learn.
         ages: numbers of episodes, ascending.
         progress: told how far it is.
+
+    Raises:
+        LearningError: there are fewer than two seeds, so nothing to compare chances with.
     """
+    if len(seeds) < 2:
+        raise LearningError(f"compare over two seeds or more, not {len(seeds)}; 20 is usual")
     names = (ALONE, *LOOKUPS)
     found: list[Float64Array] = []
     agents: tuple[str, ...] = ()
-    for seed in range(seeds):
-        progress(f"fleet {seed}", seed, seeds)
+    for done, seed in enumerate(seeds):
+        progress(f"fleet {seed}", done, len(seeds))
         fleet = learned_fleet(seed, settings, ages)
         agents = tuple(fleet)
         regret = np.empty((len(names), len(ages), len(agents)))
@@ -141,5 +148,5 @@ def lookup_regret(
                     1.0 - one.world.value_of(policies[name], discount) / optimum for name in names
                 ]
         found.append(regret)
-    progress("done", seeds, seeds)
+    progress("done", len(seeds), len(seeds))
     return LookupRegret(names, tuple(ages), agents, np.stack(found, axis=-1))

@@ -16,7 +16,6 @@ from qe_core.environments.planned_play import Advice, play_planned
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
 from qe_core.fleet.registry import registry
-from qe_core.fleet.vocabulary import FleetContext
 from qe_core.hierarchy.aggregate import APPROACH_COUNT
 from qe_core.hierarchy.first_tries import in_order_of
 from qe_core.hierarchy.lookup import LevelRows, blended_lookup, ordered_lookup
@@ -69,15 +68,15 @@ class NewcomerCurve:
         agent: whose.
         group: its similarity group, empty without one.
         shares: exact value of its policy over the optimum by way, float64[seeds, checkpoints] each.
-        pairs_told: mean number of the pairs it can meet about which its group told it anything.
-        pairs_met: mean number of pairs it can meet.
+        told: mean share of the pairs it can meet about which its group told it anything.
+        explained: mean share of what its actions differ by that shared states and approaches can tell apart.
     """
 
     agent: str
     group: str
     shares: dict[Way, Float64Array]
-    pairs_told: float
-    pairs_met: float
+    told: float
+    explained: float
 
     def episodes(self, way: Way, target: float) -> Float64Array:
         """Return episodes until the share stays at or above a target, float64[seeds]; infinite if never."""
@@ -88,8 +87,8 @@ class NewcomerCurve:
         return {
             "agent": self.agent,
             "group": self.group,
-            "pairs_told": self.pairs_told,
-            "pairs_met": self.pairs_met,
+            "told": self.told,
+            "explained": self.explained,
             "ways": {
                 str(way): {
                     "shares": shares.tolist(),
@@ -161,14 +160,16 @@ class Newcomer:
         self.told = manager.transfer(self.contract.name, known | {self.contract.name: empty}).table
 
     @property
-    def pairs_told(self) -> int:
-        """Pairs it can meet about which its group told it anything."""
-        return int((self.told.q[self._reachable] != 0).sum())
+    def told_share(self) -> float:
+        """Share of the pairs it can meet about which its group told it anything."""
+        return float((self.told.q[self._reachable] != 0).mean())
 
     @property
-    def pairs_met(self) -> int:
-        """Pairs it can meet."""
-        return len(self._reachable) * self.world.action_count
+    def explained_share(self) -> float:
+        """1 − Σ(advantage − ceiling)² / Σ advantage² over the pairs it can meet."""
+        advantage = self._advantages()
+        left = advantage - self._ceiling()
+        return float(1.0 - (left**2).sum() / (advantage**2).sum())
 
     def advice(self, way: Way) -> Advice | None:
         """Return how this way changes what the agent acts on."""
@@ -243,18 +244,22 @@ class Newcomer:
 
         return advise
 
+    def _advantages(self) -> Float64Array:
+        """Return exact optimal action values less their state's mean, over the states it can meet."""
+        q = solve_finite_mdp(self.world.mdp, self._discount).q[self._reachable]
+        return np.asarray(q - q.mean(axis=1, keepdims=True))
+
     def _ceiling(self) -> Float64Array:
         """Return the agent's own exact advantages, averaged over what shared cells can tell apart.
 
-        Nobody who speaks in shared states and approaches can know more than this.
+        Nobody who speaks in the category's states and approaches can know more; the fleet's are coarser.
         """
-        q = solve_finite_mdp(self.world.mdp, self._discount).q[self._reachable]
-        advantage = q - q.mean(axis=1, keepdims=True)
+        advantage = self._advantages()
         cells = project_pairs(
-            self.world.state_count, self.contract.fleet_divisor, self.contract.approach_indices,
+            self.world.state_count, self.contract.category_divisor, self.contract.approach_indices,
             APPROACH_COUNT,
         )[self._reachable]  # fmt: skip
-        size = FleetContext.space_size() * APPROACH_COUNT
+        size = self.contract.category.context.space_size() * APPROACH_COUNT
         total = np.bincount(cells.ravel(), advantage.ravel(), size)
         return np.asarray((total / np.maximum(np.bincount(cells.ravel(), minlength=size), 1))[cells])
 
@@ -276,16 +281,16 @@ def _ordering(prior: Float64Array, is_known: BoolArray) -> Advice:
 
 def newcomers(
     agents: Sequence[str],
-    seeds: int,
+    seeds: Sequence[int],
     settings: Settings,
     ways: Sequence[Way] = tuple(Way),
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Iterator[NewcomerCurve]:
-    """Yield how each agent learns as a newcomer, over world and training seeds 0 … seeds − 1.
+    """Yield how each agent learns as a newcomer in every world.
 
     Args:
         agents: names.
-        seeds: how many worlds for each.
+        seeds: of the worlds, and of the agents' own chances.
         settings: how they explore, learn and look up.
         ways: what to compare; isolated learning is needed to compare with.
         progress: told how far it is.
@@ -293,19 +298,21 @@ def newcomers(
     Raises:
         LearningError: no seed, or no isolated learning to compare with.
     """
-    if seeds < 1 or Way.ISOLATED not in ways:
-        raise LearningError(f"compare over 1 seed or more, with {Way.ISOLATED}; got {seeds}, {list(ways)}")
-    found: dict[str, list[tuple[dict[Way, Float64Array], int, int]]] = {name: [] for name in agents}
-    total = seeds * len(agents)
-    for seed in range(seeds):
-        progress(f"fleet {seed}", seed * len(agents), total)
-        fleet = learned_fleet(seed, settings)
+    if not seeds or Way.ISOLATED not in ways:
+        raise LearningError(
+            f"compare over 1 seed or more, with {Way.ISOLATED}; got {list(seeds)}, {list(ways)}"
+        )
+    found: dict[str, list[tuple[dict[Way, Float64Array], float, float]]] = {name: [] for name in agents}
+    total = len(seeds) * len(agents)
+    for done, seed in enumerate(seeds):
+        progress(f"fleet {seed}", done * len(agents), total)
+        fleet = learned_fleet(seed, settings, (SOURCE_EPISODES,))
         for place, name in enumerate(agents):
-            progress(f"{name}, world {seed}", seed * len(agents) + place, total)
+            progress(f"{name}, world {seed}", done * len(agents) + place, total)
             others = [one for other, one in fleet.items() if other != name]
             newcomer = Newcomer(fleet[name], others, settings)
             shares = {way: newcomer.shares(way, seed) for way in ways}
-            found[name].append((shares, newcomer.pairs_told, newcomer.pairs_met))
+            found[name].append((shares, newcomer.told_share, newcomer.explained_share))
     progress("done", total, total)
     groups = TransferLearningManager.of(registry(), settings)
     for name, lines in found.items():
@@ -313,6 +320,6 @@ def newcomers(
             agent=name,
             group=", ".join(groups.groups_of(name)),
             shares={way: np.array([shares[way] for shares, _, _ in lines]) for way in ways},
-            pairs_told=float(np.mean([told for _, told, _ in lines])),
-            pairs_met=float(np.mean([met for _, _, met in lines])),
+            told=float(np.mean([told for _, told, _ in lines])),
+            explained=float(np.mean([explained for _, _, explained in lines])),
         )

@@ -97,7 +97,7 @@ learned AS (
     SELECT
         tables.name AS agent,
         tables.updated_at AS last_at,
-        count(rows.state) AS states_visited,
+        count(rows.state) FILTER (WHERE totals.visits > 0) AS states_visited,
         coalesce(sum(totals.visits), 0)::bigint AS updates
     FROM q_tables AS tables
     LEFT JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id

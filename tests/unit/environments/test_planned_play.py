@@ -13,7 +13,7 @@ from qe_core.errors import LearningError
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.exploration import ExponentialSchedule
 from qe_core.learning.probability_matching import matching_policy
-from qe_core.learning.value_beliefs import believed_values
+from qe_core.learning.value_beliefs import ValueBelief, believed_values
 
 Drawn = Callable[[str, int], World]
 
@@ -131,3 +131,23 @@ def test_arguments_that_do_not_fit_are_refused(arguments: dict, message: str, dr
 def test_a_share_beyond_one_is_refused() -> None:
     with pytest.raises(LearningError, match="replan share"):
         PlanningSettings(replan_share=1.5)
+
+
+def test_advice_changes_how_an_agent_acts_and_not_what_it_has_seen(drawn: Drawn) -> None:
+    world = drawn("quality-gate", 0)
+    asked: list[ValueBelief] = []
+
+    def advise(belief: ValueBelief) -> ValueBelief:
+        """Claim that only the first action was never tried."""
+        asked.append(belief)
+        visits = np.ones_like(belief.visits)
+        visits[:, 0] = 0
+        return ValueBelief(belief.q, np.ones_like(belief.q), visits)
+
+    log = play_planned(world, 30, np.random.default_rng(0), advice=advise)
+    assert (log.transitions.action == 0).mean() > 0.9
+    reachable = int(world.is_reachable.sum())
+    assert {belief.q.shape for belief in asked} == {(reachable, world.action_count)}
+    mdp = counted(world, log)
+    assert np.array_equal(log.visits, mdp.target_statistics(np.zeros(world.state_count), 0.0).count)
+    assert int(asked[-1].visits.sum()) == len(log.episode)
