@@ -80,6 +80,25 @@ async def test_negative_transfer_is_undone_in_the_stored_table(learned_url: str,
     assert entry.value["gain"]["gain"] < 0
 
 
+async def test_a_table_of_an_outdated_contract_is_left_alone_and_nobody_is_registered_for_nothing(
+    filled_url: str, definitions: object
+) -> None:
+    from qe_pipelines.defs.transfer.passing import pass_on
+
+    source, target = contracts()
+    async with Store.connect(filled_url) as store:
+        nothing = await pass_on(store, target, Settings())
+        assert await store.q_tables.list_tables() == []
+        await put(store, source, preferring(source, source.approach_indices[0], 50))
+        outdated = individual_table(target)
+        await store.q_tables.ensure("individual", TARGET, "before", 7, outdated.action_names)
+        left = await pass_on(store, target, Settings())
+        [kept] = [line for line in await store.q_tables.list_tables() if line.name == TARGET]
+    assert not nothing.result.is_changed
+    assert not left.result.is_changed
+    assert kept.fingerprint == "before"
+
+
 async def test_a_prior_nobody_gave_fails_the_check(learned_url: str, definitions: object) -> None:
     from qe_pipelines.defs.transfer.checks import judged_group
     from qe_pipelines.defs.transfer.passing import pass_on

@@ -51,6 +51,7 @@ def transfer_check(group: str) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(specs=specs_of(group), name=f"transfer_checks_{transfer_key(group).path[-1]}")
     def transfer_checks(database: FleetDatabase, settings: FleetSettings) -> Iterator[Result]:
+        """Judge the priors of all members."""
         yield from asyncio.run(judged_group(database, settings.values, group))
 
     return transfer_checks

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from qe_core.config import Settings
-from qe_core.errors import ConfigError, nearest
+from qe_core.errors import ConfigError, FingerprintMismatchError, nearest
 from qe_core.fleet import AgentContract, registry
 from qe_core.hierarchy.negative_transfer import HarmRecord
 from qe_core.hierarchy.transfer_manager import TransferLearningManager, TransferOutcome
-from qe_core.store import PublishResult, Rebuild, Store, StoredTable
+from qe_core.store import PublishResult, Rebuild, Store, StoredTable, TableHandle
+from qe_core.store.records import Source
 from qe_pipelines.tables import individual_table, load_tables
 
 NAMESPACE = "transfer"
 """Where in `QEMemory` it is remembered what is known about sources of transfer."""
+
+NOTHING_PUBLISHED = PublishResult(version=0, rows_written=0, rows_removed=0)
+"""What comes of a transfer to an agent that has no table under its contract of today, and hears nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,17 @@ async def pass_on(store: Store, contract: AgentContract, settings: Settings) -> 
             contract.name, {name: one.table for name, one in found.items()}, outcome.records
         )
         is_as_published = own.version == own.source.get("version", 0)
-        source = {
+        source: Source = {
             **own.source,
             **({"version": own.version + 1} if is_as_published else {}),
             "heard": heard_from(found, contract.name),
         }
         return Rebuild(latest.table, own.weights, own.version, source)
 
-    result = await store.q_tables.publish_with_retry(
-        await individual_table(contract).ensure(store), recompute
-    )
+    handle = await _handle(store, contract, tables[contract.name], outcome)
+    if handle is None:
+        return Passed(contract.name, outcome, NOTHING_PUBLISHED)
+    result = await store.q_tables.publish_with_retry(handle, recompute)
     return Passed(contract.name, replace(latest, records=outcome.records), result)
 
 
@@ -110,6 +115,25 @@ async def load_known(
     contracts = (target, *manager.partners(target.name))
     tables = await load_tables(store, [individual_table(contract) for contract in contracts])
     return {contract.name: table for contract, table in zip(contracts, tables, strict=True)}
+
+
+async def _handle(
+    store: Store, contract: AgentContract, stored: StoredTable, outcome: TransferOutcome
+) -> TableHandle | None:
+    """Return the agent's table, registered if there is something to tell a newcomer; None if there is not.
+
+    A table under an outdated contract is left for its own agent's rebuild to replace.
+    """
+    if stored.handle.q_table_id == 0 and not outcome.table.q.any():
+        return None
+    table = individual_table(contract)
+    try:
+        return await store.q_tables.ensure(
+            *(table.level, table.name, table.fingerprint, table.state_count, table.action_names),
+            may_replace=False,
+        )
+    except FingerprintMismatchError:
+        return None
 
 
 async def _remember(
