@@ -74,7 +74,7 @@ COMMENT ON COLUMN experience_chunks.is_folded IS 'True when counted in transitio
 COMMENT ON COLUMN experience_chunks.experiences IS 'Length of all arrays.';
 COMMENT ON COLUMN experience_chunks.first_at IS 'Earliest occurred_at.';
 COMMENT ON COLUMN experience_chunks.last_at IS 'Latest occurred_at.';
-COMMENT ON COLUMN experience_chunks.is_in_order IS 'Whether every experience is later than the one before it.';
+COMMENT ON COLUMN experience_chunks.is_in_order IS 'Whether each experience is later than the one before.';
 COMMENT ON COLUMN experience_chunks.occurred_at IS 'When each step was taken.';
 COMMENT ON COLUMN experience_chunks.episode IS 'Unique for the agent within a source.';
 COMMENT ON COLUMN experience_chunks.step IS 'Positions in the episode, from 0.';
