@@ -5,6 +5,8 @@ What belongs here: options, a server of its own, what is printed, the exit code.
 
 import asyncio
 import secrets
+import signal
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +35,8 @@ def main(
 ) -> None:
     """Kill agents in the middle of their episodes, and prove that nothing is lost or counted twice."""
     console = Console()
+    # Ending this command in the ordinary way stops its server and its processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     seed = secrets.randbits(31) if seed is None else seed
     console.print(f"seed {seed}")
     plan = Plan(seed, processes, agents, episodes, kills, zombies, PATIENCE_SECONDS)

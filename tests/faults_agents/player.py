@@ -29,6 +29,8 @@ from qe_core.store.live import Live, LiveSettings
 STEPS = 3
 STATES = 20
 WORK_SECONDS = 0.01
+ENOUGH = "enough"
+"""A file beside the seats' folders: all kills have happened. Agents play on until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Seat:
         number: of the seat.
         life: of the process in the seat, from 0.
         agents: names, played side by side.
-        episodes: each agent is to finish.
+        episodes: each agent is to finish at least.
         seed: of everything random but the fleet's own identifiers.
     """
 
@@ -113,7 +115,8 @@ async def play(seat: Seat, live: Live, agent_name: str, diary: Diary) -> None:
         while journal.open:
             await agent.resume(journal, redo)
         finished = Diary(done)
-        for _ in range(begun, seat.episodes):
+        while begun < seat.episodes or not (folder.parent / ENOUGH).exists():
+            begun += 1
             episode = agent.begin_episode()
             for step in range(STEPS):
                 inputs = {"is_last": step == STEPS - 1, "pause": float(rng.uniform(0, WORK_SECONDS))}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from qe_core.fleet import registry
-from tests.faults_agents.player import Seat
+from tests.faults_agents.player import ENOUGH, Seat
 from tests.faults_agents.verdict import Diaries, Verdict, judge, stored
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ class Plan:
         seed: of the moments and the victims.
         processes: at once.
         agents: in each process.
-        episodes: each agent of each process is to finish.
+        episodes: each agent of each process is to finish, at least.
         kills: SIGKILLs of processes that play.
         zombies: processes that are stopped, replaced, woken up, and killed in the end.
         patience_seconds: after which an agent that is not done is stuck.
@@ -139,6 +139,7 @@ def run(plan: Plan, url: str, folder: Path, on_kill: Callable[[int], None] = lam
             chairs[victim.seat.number] = _taken(replace(victim.seat, life=victim.seat.life + 1))
             killed += 1
             on_kill(killed)
+        (folder / ENOUGH).touch()
         while time.monotonic() < ends_at and not (all(chair.is_over for chair in chairs) and not sleepers):
             time.sleep(POLL_SECONDS)
             _wake(sleepers)
