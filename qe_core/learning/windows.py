@@ -267,10 +267,10 @@ class _Replay:
 
         An action is closed when it was tried and its upper standard error stays below the best one's lower.
         """
-        share = np.bincount(self.log.state[rows], minlength=len(self.q)) / (rows.stop - rows.start)
-        matters = np.flatnonzero(share >= IMPORTANT_SHARE)
+        met = np.bincount(self.log.state[rows], minlength=len(self.q))
+        matters = np.flatnonzero(met >= IMPORTANT_SHARE * (rows.stop - rows.start))
         if len(matters) == 0:
-            matters = np.flatnonzero(share)
+            matters = np.flatnonzero(met)
         visits, q = self.visits[matters], self.q[matters]
         spread = (0.1 * self.settings.reward_scale) ** 2
         noise = noise_variance(
@@ -281,4 +281,4 @@ class _Replay:
         lower = np.take_along_axis(q - error, best, axis=1)
         is_closed = (visits > 0) & (q + error < lower)
         is_enough = (is_closed | (visits >= self.settings.min_pair_visits)).all(axis=1)
-        return float(share[matters] @ is_enough / share[matters].sum())
+        return float(met[matters][is_enough].sum() / met[matters].sum())
