@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -68,20 +69,34 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     Dagster's own monitoring watches the processes it started; these ones it did not.
     """
     unfinished = dg.RunsFilter(tags={HOST_TAG: socket.gethostname()}, statuses=UNFINISHED)
-    abandoned = [run for run in instance.get_runs(unfinished) if not _is_alive(int(run.tags[PROCESS_TAG]))]
+    abandoned = [run for run in instance.get_runs(unfinished) if not _is_alive(run.tags[PROCESS_TAG])]
     for run in abandoned:
         instance.report_run_failed(run, "its process ended without saying why")
     return [run.run_id for run in abandoned]
 
 
-def _is_alive(process_id: int) -> bool:
+def process_identity() -> str:
+    """Return this process's number and when it started: on a busy machine numbers are soon used again."""
+    return f"{os.getpid()} {_started(os.getpid())}".strip()
+
+
+def _is_alive(identity: str) -> bool:
+    number, _, started = identity.partition(" ")
     try:
-        os.kill(process_id, 0)
+        os.kill(int(number), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return not started or started == _started(int(number))
+
+
+def _started(process_id: int) -> str:
+    """Return when a process started, in the kernel's ticks; nothing where the system does not tell."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def run_job(
@@ -112,7 +127,7 @@ def run_job(
         return job.execute_in_process(
             run_config=QUIET,
             instance=instance,
-            tags={**(tags or {}), HOST_TAG: socket.gethostname(), PROCESS_TAG: str(os.getpid())},
+            tags={**(tags or {}), HOST_TAG: socket.gethostname(), PROCESS_TAG: process_identity()},
             asset_selection=assets,
             run_id=run_id,
             raise_on_error=False,

@@ -65,7 +65,7 @@ def test_run_of_a_process_that_is_gone_is_closed_and_others_are_not(
     import os
     import socket
 
-    from qe_pipelines.running import HOST_TAG, PROCESS_TAG, close_abandoned_runs
+    from qe_pipelines.running import HOST_TAG, PROCESS_TAG, close_abandoned_runs, process_identity
 
     @dg.job
     def idle() -> None:
@@ -74,15 +74,17 @@ def test_run_of_a_process_that_is_gone_is_closed_and_others_are_not(
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
 
-    def start(host: str, process: int) -> str:
-        tags = {HOST_TAG: host, PROCESS_TAG: str(process)}
+    def start(host: str, process: str) -> str:
+        tags = {HOST_TAG: host, PROCESS_TAG: process}
         run = quick_instance.create_run_for_job(idle, tags=tags, status=dg.DagsterRunStatus.STARTED)
         return run.run_id
 
-    gone = start(socket.gethostname(), child.pid)
-    start(socket.gethostname(), os.getpid())
-    start("another-machine", child.pid)
-    assert close_abandoned_runs(quick_instance) == [gone]
+    gone = start(socket.gethostname(), str(child.pid))
+    number_used_again = start(socket.gethostname(), f"{os.getpid()} 1")
+    start(socket.gethostname(), str(os.getpid()))
+    start(socket.gethostname(), process_identity())
+    start("another-machine", str(child.pid))
+    assert set(close_abandoned_runs(quick_instance)) == {gone, number_used_again}
     closed = quick_instance.get_run_by_id(gone)
     assert closed is not None
     assert closed.status is dg.DagsterRunStatus.FAILURE
