@@ -17,8 +17,8 @@ class LiveSettings:
 
     Attributes:
         queue_limit: updates recorded and not yet committed at which callers begin to wait, at least 1.
-        deadline_seconds: how long a call waits in all, for room and for its acknowledgement, or a lookup for
-            its answer, above 0.
+        deadline_seconds: how long a call waits for room, then for its acknowledgement, or a lookup for its
+            answer, above 0.
         batch_limit: updates after which a flush takes no further entry, 1 to 65,536.
         linger_seconds: how long a flush waits for company, at least 0: it trades latency for fewer commits.
         writer_connections: flushes of different tables under way at once, at least 1.

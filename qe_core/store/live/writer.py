@@ -179,14 +179,13 @@ class UpdateWriter:
         count: int,
     ) -> Acknowledgement:
         """Queue a checked record when there is room and wait for its acknowledgement."""
-        loop = asyncio.get_running_loop()
-        # Callers get room in the order in which they came, so entries of a line expire in their order.
-        expires_at = loop.time() + self._settings.deadline_seconds
         if not self._room.take_now(count):
             await self._wait_for_room(count)
         if self._is_closed:
             self._room.give_back(count)
             raise StoreError("this store is closed; nothing was stored, open it again to record more")
+        loop = asyncio.get_running_loop()
+        expires_at = loop.time() + self._settings.deadline_seconds
         entry = Entry(content, target, learning_rate, count, loop.create_future(), expires_at)
         lines = self._lines.setdefault(handle.q_table_id, {})
         line = lines.setdefault(handle.epoch, Line(handle))

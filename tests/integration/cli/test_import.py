@@ -214,7 +214,7 @@ async def test_an_interrupted_import_resumes_where_it_stopped(store, tmp_path, m
 async def test_an_import_killed_or_interrupted_resumes_and_counts_are_exact(
     store, tmp_path, environment, sent, code
 ):
-    path = write(experiences(800_000), tmp_path / "runs.parquet")
+    path = write(experiences(1_200_000), tmp_path / "runs.parquet")
     command = [sys.executable, "-m", "qe_core.cli", "import", str(path), "--json"]
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=-3, stderr=-1)
     while process.returncode is None and not any(  # noqa: ASYNC110 - another process moves it on
@@ -232,8 +232,8 @@ async def test_an_import_killed_or_interrupted_resumes_and_counts_are_exact(
     output, _ = await process.communicate()
     (report,) = json.loads(output)
     assert report["resumed_after_row"] == record.rows_read
-    assert report["new"] == 800_000 - record.rows_read
-    assert await stored_count(store) == 800_000
+    assert report["new"] == 1_200_000 - record.rows_read
+    assert await stored_count(store) == 1_200_000
 
 
 def test_many_rows_import_in_bounded_memory(tmp_path, environment):
