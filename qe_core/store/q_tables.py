@@ -12,7 +12,6 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
-import numpy as np
 
 from qe_core.errors import StoreError, VersionConflictError
 from qe_core.learning.q_table import QTable
@@ -20,10 +19,7 @@ from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import StaleEpochError
 from qe_core.store.records import (
     FloatArray,
-    HierarchicalRows,
-    IntArray,
     Level,
-    LevelRows,
     PublishResult,
     Rebuild,
     Source,
@@ -261,35 +257,6 @@ class QTableStore:
             *(handle.state_count, handle.action_names, found[0]["epoch"], handle.version),
         )
 
-    async def lookup(
-        self,
-        agent: str,
-        category: str,
-        states: IntArray,
-        category_states: IntArray,
-        fleet_states: IntArray,
-        action_count: int,
-        approach_count: int,
-    ) -> HierarchicalRows:
-        """Return what the agent, its category and the fleet know about some states, in one query.
-
-        Args:
-            agent: whose individual table.
-            category: its category.
-            states: the agent's encoded states, shape (N,).
-            category_states: the same states projected to the category, shape (N,).
-            fleet_states: the same states projected to the fleet, shape (N,).
-            action_count: columns A of the individual table.
-            approach_count: columns K of category and fleet tables.
-        """
-        asked = (np.unique(of).tolist() for of in (states, category_states, fleet_states))
-        found = await self._database.fetch("look_up_states", agent, category, *asked)
-        return HierarchicalRows(
-            individual=_levelled(found, "individual", states, action_count),
-            category=_levelled(found, "category", category_states, approach_count),
-            fleet=_levelled(found, "fleet", fleet_states, approach_count),
-        )
-
     async def _announce(self, connection: Connection, q_table_id: int, version: int) -> None:
         """Tell every process at the commit that a table is no longer what it was."""
         await connection.execute(STATEMENTS["announce_table"], q_table_id, version)
@@ -301,13 +268,3 @@ class QTableStore:
             self._database.counter.add(refused_epochs=1)
             raise stale(handle)
         return int(found["version"])
-
-
-def _levelled(found: list[asyncpg.Record], level: Level, states: IntArray, width: int) -> LevelRows:
-    """Return one level's rows in the order of ``states``, zero where it has none."""
-    rows = {row["state"]: row for row in found if row["level"] == level}
-    q, visits, weights = (np.zeros((len(states), width)) for _ in range(3))
-    for position, state in enumerate(states.tolist()):
-        if (row := rows.get(state)) is not None:
-            q[position], visits[position], weights[position] = row["q"], row["visits"], row["weights"]
-    return LevelRows(q, visits.astype(np.int64), weights)

@@ -150,36 +150,6 @@ class TableSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelRows:
-    """What one level knows about some states; rows nobody has learned are zero.
-
-    Attributes:
-        q: values in points, shape (N, columns).
-        visits: shape (N, columns).
-        weights: confidence x visits at the last publication, shape (N, columns).
-    """
-
-    q: FloatArray
-    visits: IntArray
-    weights: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class HierarchicalRows:
-    """What all three levels know about some states of one agent, aligned with the states asked for.
-
-    Attributes:
-        individual: one column per action of the agent.
-        category: one column per approach.
-        fleet: one column per approach.
-    """
-
-    individual: LevelRows
-    category: LevelRows
-    fleet: LevelRows
-
-
-@dataclass(frozen=True, slots=True)
 class ExperienceCounts:
     """How much one agent has in the log.
 

@@ -124,11 +124,6 @@ class Reader:
         return tuple(self._cache.tables.values())
 
     @property
-    def cached_count(self) -> int:
-        """Rows kept now."""
-        return len(self._cache)
-
-    @property
     def stale_count(self) -> int:
         """Cached rows known to have changed elsewhere that wait to be read again."""
         return self._asking.stale_count

@@ -129,36 +129,3 @@ LEFT JOIN LATERAL (SELECT sum(visit) AS visits FROM unnest(rows.visits) AS visit
 WHERE tables.is_current
 GROUP BY tables.q_table_id
 ORDER BY array_position(ARRAY['individual', 'category', 'fleet'], tables.level), tables.name COLLATE "C";
-
--- name: look_up_states
--- What an agent, its category and the fleet know about some states: one row per level and state found.
-SELECT
-    'individual' AS level,
-    rows.state,
-    rows.q,
-    rows.visits,
-    rows.weights
-FROM q_tables AS tables
-INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
-WHERE
-    tables.is_current AND tables.level = 'individual' AND tables.name = $1 AND rows.state = any($3::bigint[])
-UNION ALL
-SELECT
-    'category' AS level,
-    rows.state,
-    rows.q,
-    rows.visits,
-    rows.weights
-FROM q_tables AS tables
-INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
-WHERE tables.is_current AND tables.level = 'category' AND tables.name = $2 AND rows.state = any($4::bigint[])
-UNION ALL
-SELECT
-    'fleet' AS level,
-    rows.state,
-    rows.q,
-    rows.visits,
-    rows.weights
-FROM q_tables AS tables
-INNER JOIN q_values AS rows ON tables.q_table_id = rows.q_table_id
-WHERE tables.is_current AND tables.level = 'fleet' AND rows.state = any($5::bigint[]);

@@ -297,31 +297,6 @@ async def test_a_value_may_shrink_to_nothing(store: Store, handle: TableHandle) 
     assert (await store.q_tables.load("individual", "tester", FINGERPRINT)).table.q[0, 0] == 0.0
 
 
-async def test_one_lookup_answers_all_three_levels_in_the_order_asked(
-    store: Store, handle: TableHandle
-) -> None:
-    individual, category, fleet = random_table(1), random_table(2, 8, 6), random_table(3, 6, 6)
-    await publish(store, handle, individual)
-    approaches = [f"approach-{number}" for number in range(6)]
-    await publish(store, await store.q_tables.ensure("category", "core", "c", 8, approaches), category)
-    await publish(store, await store.q_tables.ensure("fleet", "fleet", "f", 6, approaches), fleet)
-    found = await store.q_tables.lookup(
-        "tester", "core", np.array([6, 2, 6]), np.array([4, 2, 0]), np.array([3, 1, 0]), 3, 6
-    )
-    np.testing.assert_array_equal(found.individual.q, individual.q[[6, 2, 6]])
-    np.testing.assert_array_equal(found.individual.visits, individual.visits[[6, 2, 6]])
-    np.testing.assert_array_equal(found.category.q, category.q[[4, 2, 0]])
-    np.testing.assert_array_equal(found.category.weights, quantised_weights(category)[[4, 2, 0]])
-    np.testing.assert_array_equal(found.fleet.visits, fleet.visits[[3, 1, 0]])
-
-
-async def test_a_lookup_of_what_nobody_knows_is_zero(store: Store) -> None:
-    one = np.array([1])
-    found = await store.q_tables.lookup("nobody", "core", one, one, one, 3, 6)
-    assert found.individual.visits.tolist() == [[0, 0, 0]]
-    assert found.fleet.q.tolist() == [[0.0] * 6]
-
-
 async def test_tables_are_listed_by_level_and_name_with_their_sums(store: Store, handle: TableHandle) -> None:
     await publish(store, handle, random_table())
     await store.q_tables.ensure("fleet", "fleet", "f", 4, ["quick"])
