@@ -13,8 +13,8 @@ from qe_core.config import Settings
 from qe_core.fleet import AgentContract, Approach, Category, FleetContext, registry, shared_fingerprint
 from qe_core.hierarchy.aggregate import Aggregate, AggregationPart
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.runtime.parameters import confidence_settings
 from qe_core.store import Level, Store, StoredTable, TableHandle
-from qe_pipelines.parameters import confidence_settings
 
 FLEET = "fleet"
 """The name of the one table of the top level."""

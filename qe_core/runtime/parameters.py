@@ -1,10 +1,12 @@
 """The settings in the words of the learning core and the hierarchy.
 
-What belongs here: one function for each group of parameters an agent needs. What does not: reading settings,
-and defaults.
+What belongs here: one function for each group of parameters, for agents and pipelines. What does not: reading
+settings, and defaults.
 """
 
 from typing import assert_never
+
+import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet.rewards import REWARD_LIMIT
@@ -19,7 +21,9 @@ from qe_core.learning.exploration import (
     RewardBasedSchedule,
     StepSchedule,
 )
-from qe_core.learning.q_table import ConfidenceSettings
+from qe_core.learning.q_table import ConfidenceSettings, noise_variance
+from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
+from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
 
 DAY_SECONDS = 86_400.0
@@ -73,6 +77,29 @@ def caution(settings: Settings) -> Caution:
     """Return how a table is solved from few samples."""
     return Caution(
         pessimism=settings.learning.pessimism_standard_errors, confidence=confidence_settings(settings)
+    )
+
+
+def value_limit(statistics: TargetStatistics, discount: float, settings: Settings) -> float:
+    """Return the largest |q| a table with this evidence can hold, points.
+
+    Rewards are bounded, less the largest penalty for uncertainty, and so is their discounted sum.
+    """
+    variance = noise_variance(statistics, confidence_settings(settings))
+    error = np.sqrt(variance / np.maximum(statistics.count, 1)) * (statistics.count > 0)
+    penalty = settings.learning.pessimism_standard_errors * error.max()
+    return float((REWARD_LIMIT + penalty) / (1.0 - discount))
+
+
+def buffer_settings(settings: Settings) -> BufferSettings:
+    """Return how many transitions replay keeps and how it samples them."""
+    replay = settings.replay
+    return BufferSettings(
+        replay.capacity_transitions,
+        SamplingStrategy(replay.strategy),
+        replay.priority_exponent,
+        replay.importance_sampling_exponent,
+        replay.importance_sampling_increment,
     )
 
 

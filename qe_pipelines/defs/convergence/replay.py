@@ -17,9 +17,9 @@ from qe_core.learning.empirical_mdp import EmpiricalMdp, q_table_from_mdp, solve
 from qe_core.learning.experience import Transitions
 from qe_core.learning.replay.buffer import ReplayBuffer
 from qe_core.learning.replay.training import train_from_buffer
+from qe_core.runtime.parameters import buffer_settings, learning_rate
 from qe_core.store import Store
 from qe_pipelines.catalogue import OWNERS, Stage
-from qe_pipelines.parameters import buffer_settings, learning_rate
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 

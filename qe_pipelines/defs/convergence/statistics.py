@@ -17,10 +17,9 @@ from qe_core.learning.convergence import WindowStatistics
 from qe_core.learning.criteria import Criterion
 from qe_core.learning.windows import convergence_windows
 from qe_core.runtime.monitoring import Observation, observed
-from qe_core.runtime.parameters import DAY_SECONDS, convergence_settings
+from qe_core.runtime.parameters import DAY_SECONDS, convergence_settings, learning_rate
 from qe_core.store import EpisodeReturns, StatsWindow, Store
 from qe_pipelines.catalogue import OWNERS, STATISTICS_COLUMNS, Stage
-from qe_pipelines.parameters import learning_rate
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
 from qe_pipelines.pictures import learning_curve_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings

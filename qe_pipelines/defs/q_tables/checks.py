@@ -21,8 +21,8 @@ from qe_core.config import Settings
 from qe_core.fleet import AgentContract, Category, registry
 from qe_core.hierarchy.aggregate import Aggregate, verify_aggregation
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.runtime.parameters import confidence_settings, value_limit
 from qe_core.store import Store, StoredTable, TableSummary
-from qe_pipelines.parameters import confidence_settings, value_limit
 from qe_pipelines.partitions import category_key
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 from qe_pipelines.tables import (

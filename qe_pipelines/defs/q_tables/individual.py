@@ -11,10 +11,10 @@ from qe_core.fleet import AgentContract
 from qe_core.hierarchy.transfer import keep_priors
 from qe_core.learning.empirical_mdp import q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.q_table import quantised_weights
+from qe_core.runtime.parameters import caution, confidence_settings
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable
 from qe_core.store.records import Source
 from qe_pipelines.catalogue import OWNERS, Q_VALUE_COLUMNS, Stage
-from qe_pipelines.parameters import caution, confidence_settings
 from qe_pipelines.partitions import AGENTS, ALL_AT_ONCE, selected_contracts
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
