@@ -36,6 +36,10 @@ class LearningError(QEError):
     """Arrays or parameters given to the learning core are inconsistent."""
 
 
+class RolloutError(QEError):
+    """An A/B test, a rollout or a rollback was given figures or settings it cannot decide by."""
+
+
 class StoreError(QEError):
     """PostgreSQL refused or could not do what was asked."""
 
