@@ -2,17 +2,13 @@
 
 What belongs here: what a user's orchestrator would do: notes, tasks that are done, resuming. What does not:
 killing (`run`) and judging (`verdict`).
-
-Run as ``python -m tests.faults_agents.player`` with a seat as JSON on the command line.
 """
 
 import asyncio
-import json
 import os
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -28,7 +24,7 @@ from qe_core.store.live import Live, LiveSettings
 
 STEPS = 3
 STATES = 20
-WORK_SECONDS = 0.01
+WORK_SECONDS = 0.1
 ENOUGH = "enough"
 """A file beside the seats' folders: all kills have happened. Agents play on until then."""
 
@@ -55,16 +51,6 @@ class Seat:
     episodes: int
     seed: int
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the seat written as JSON."""
-        plain = json.loads(text)
-        return cls(**{**plain, "agents": tuple(plain["agents"])})
-
-    def to_json(self) -> str:
-        """Return the seat as JSON."""
-        return json.dumps(asdict(self))
-
 
 class Diary:
     """Lines that survive the process, written by any number of processes at once."""
@@ -90,6 +76,11 @@ class WatchedJournal(FileJournal):
         self._diary.write("decided", self._life, token.agent, token.episode, token.step)
         super().decided(token)
 
+    def happened(self, token: DecisionToken, outcome: Outcome) -> None:
+        """Tell first: from now on the outcome is being recorded."""
+        self._diary.write("happened", self._life, token.agent, token.episode, token.step)
+        super().happened(token, outcome)
+
     def settled(self, token: DecisionToken) -> None:
         """Tell first: nothing is abandoned here, so what is crossed out was acknowledged."""
         self._diary.write("acknowledged", self._life, token.agent, token.episode, token.step)
@@ -114,6 +105,7 @@ async def play(seat: Seat, live: Live, agent_name: str, diary: Diary) -> None:
         )
         while journal.open:
             await agent.resume(journal, redo)
+        diary.write("resumed", seat.life, agent_name)
         finished = Diary(done)
         while begun < seat.episodes or not (folder.parent / ENOUGH).exists():
             begun += 1
@@ -137,18 +129,23 @@ async def work(task: QETask) -> Outcome:
 
 async def redo(token: DecisionToken) -> Outcome:
     """Do the work of a process that was killed again, with the action it had decided on."""
-    await asyncio.sleep(WORK_SECONDS / 2)
+    await asyncio.sleep(WORK_SECONDS / 5)
     return Outcome(points=float(token.state), terminated=True)
+
+
+def occupy(seat: Seat) -> None:
+    """Play in a process of its own, which ends with the one that started it."""
+    with (Path(seat.folder) / "errors").open("ab") as errors:
+        os.dup2(errors.fileno(), 2)
+    asyncio.run(main(seat))
 
 
 async def main(seat: Seat) -> None:
     """Play all agents of the seat side by side."""
+    if (parent := parent_process()) is not None:
+        asyncio.get_running_loop().add_reader(int(parent.sentinel), os._exit, 1)
     diary = Diary(Path(seat.folder) / "diary")
     settings = LiveSettings(writer_connections=1, deadline_seconds=60.0)
     async with Store.connect(seat.url, pool_size=1) as store, store.live(settings) as live:
         diary.write("began", seat.life)
         await asyncio.gather(*(play(seat, live, name, diary) for name in seat.agents))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(Seat.from_json(sys.argv[1])))

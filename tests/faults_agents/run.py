@@ -1,54 +1,35 @@
 """One run: processes play, are killed at random moments and replaced, until every agent has done its tasks.
 
-What belongs here: starting, killing, stopping, replacing, waiting. What does not: playing (`player`) and
-judging (`verdict`).
+What belongs here: starting, killing, stopping, replacing, waiting. What does not: when whom (`schedule`),
+playing (`player`) and judging (`verdict`).
 """
 
-import contextlib
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 
 from qe_core.fleet import registry
-from tests.faults_agents.player import ENOUGH, Seat
+from tests.faults_agents.phases import Phase, phases
+from tests.faults_agents.player import ENOUGH, Seat, occupy
+from tests.faults_agents.schedule import Blow, Plan, schedule
 from tests.faults_agents.verdict import Diaries, Verdict, judge, stored
 
-ROOT = Path(__file__).parents[2]
-POLL_SECONDS = 0.02
-LONGEST_LIFE_SECONDS = 0.6
-"""Processes are killed within this time after they began to play."""
+POLL_SECONDS = 0.005
+STOPPED_SECONDS = 3.0
+"""How long a process that is only stopped sleeps, while the one that replaced it plays."""
 
-ZOMBIE_SECONDS = 1.0
-"""How long a replaced process that was only stopped goes on before it is killed, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to happen.
-
-    Attributes:
-        seed: of the moments and the victims.
-        processes: at once.
-        agents: in each process.
-        episodes: each agent of each process is to finish, at least.
-        kills: SIGKILLs of processes that play.
-        zombies: processes that are stopped, replaced, woken up, and killed in the end.
-        patience_seconds: after which an agent that is not done is stuck.
-    """
-
-    seed: int
-    processes: int
-    agents: int
-    episodes: int
-    kills: int
-    zombies: int
-    patience_seconds: float
+AWAKE_SECONDS = 1.0
+"""How long it then goes on before it is killed, too."""
 
 
 @dataclass(slots=True)
@@ -56,7 +37,7 @@ class _Chair:
     """A seat and the process in it."""
 
     seat: Seat
-    process: subprocess.Popen[bytes]
+    process: BaseProcess
     folder: Path
 
     @property
@@ -68,7 +49,7 @@ class _Chair:
     @property
     def is_over(self) -> bool:
         """Whether the process has ended by itself."""
-        return self.process.poll() is not None
+        return self.process.exitcode is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +58,9 @@ class Result:
 
     Attributes:
         plan: what was to happen.
-        killed: processes killed while they played.
-        zombies: of them stopped and replaced first.
+        killed: blows that hit a process while it played.
+        seats_hit: different seats they hit.
+        hit_while: what the agents of the processes were doing then.
         stuck: processes that did not finish in time, or ended with an error.
         verdict: on what is stored.
         seconds: it took.
@@ -86,7 +68,8 @@ class Result:
 
     plan: Plan
     killed: int
-    zombies: int
+    seats_hit: int
+    hit_while: Mapping[Phase, int]
     stuck: int
     verdict: Verdict
     seconds: float = field(compare=False)
@@ -94,83 +77,110 @@ class Result:
     @property
     def is_clean(self) -> bool:
         """Whether nothing was lost or doubled, nobody is stuck and all that was to happen happened."""
-        happened = self.killed == self.plan.kills + self.plan.zombies and self.zombies == self.plan.zombies
-        return happened and self.stuck == 0 and self.verdict.is_clean
+        return self.killed == self.plan.blows and self.stuck == 0 and self.verdict.is_clean
 
 
-def run(plan: Plan, url: str, folder: Path, on_kill: Callable[[int], None] = lambda _: None) -> Result:
+def run(plan: Plan, url: str, folder: Path, on_blow: Callable[[int], None] = lambda _: None) -> Result:
     """Return what came of a plan.
 
     Args:
         plan: what is to happen.
-        url: of a migrated, empty database with room for five connections a process.
+        url: of a migrated, empty database with room for the connections of all processes.
         folder: empty, for the processes' files.
-        on_kill: told after every kill how many there were.
+        on_blow: told after every blow how many there were.
     """
     began_at = time.monotonic()
     rng = np.random.default_rng(plan.seed)
+    blows = schedule(plan, rng)
     names = sorted(registry().names())
-    chairs, zombies, sleepers = [], set(), []
-    for number in range(plan.processes):
-        place = folder / str(number)
-        place.mkdir()
-        chosen = tuple(rng.choice(names, plan.agents, replace=False).tolist())
-        chairs.append(_taken(Seat(url, str(place), number, 0, chosen, plan.episodes, plan.seed)))
-    strikes = rng.permutation([False] * plan.kills + [True] * plan.zombies).tolist()
-    ends_at = began_at + plan.patience_seconds
+    chairs: list[_Chair] = []
+    sleepers: list[tuple[float, BaseProcess]] = []
+    hit_while: Counter[Phase] = Counter()
     killed = 0
+    ends_at = began_at + plan.patience_seconds
     try:
-        while killed < len(strikes) and time.monotonic() < ends_at:
-            time.sleep(float(rng.uniform(0, LONGEST_LIFE_SECONDS / 4)))
+        for number in range(plan.processes):
+            place = folder / str(number)
+            place.mkdir()
+            chosen = tuple(rng.choice(names, plan.agents, replace=False).tolist())
+            chairs.append(_taken(Seat(url, str(place), number, 0, chosen, plan.episodes, plan.seed)))
+        for blow in blows:
+            victim = chairs[blow.seat]
+            while not (victim.has_begun or victim.is_over) and time.monotonic() < ends_at:
+                time.sleep(POLL_SECONDS)
+            time.sleep(blow.after_seconds)
             _wake(sleepers)
-            playing = [chair for chair in chairs if not chair.is_over and chair.has_begun]
-            if not playing:
-                if all(chair.is_over for chair in chairs):
-                    break
-                continue
-            victim = playing[int(rng.integers(len(playing)))]
-            if strikes[killed]:
-                victim.process.send_signal(signal.SIGSTOP)
-                zombies.add((victim.seat.number, victim.seat.life))
-                sleepers.append((time.monotonic(), victim.process))
-            else:
-                victim.process.kill()
-                victim.process.wait()
-            chairs[victim.seat.number] = _taken(replace(victim.seat, life=victim.seat.life + 1))
+            if victim.is_over or time.monotonic() >= ends_at:
+                break
+            _strike(victim, blow, sleepers)
+            hit_while += phases(victim.folder / "diary", victim.seat)
+            chairs[blow.seat] = _taken(replace(victim.seat, life=victim.seat.life + 1))
             killed += 1
-            on_kill(killed)
+            on_blow(killed)
         (folder / ENOUGH).touch()
         while time.monotonic() < ends_at and not (all(chair.is_over for chair in chairs) and not sleepers):
             time.sleep(POLL_SECONDS)
             _wake(sleepers)
-        stuck = sum(chair.process.poll() != 0 for chair in chairs)
+        stuck = sum(chair.process.exitcode != 0 for chair in chairs)
     finally:
         for process in [chair.process for chair in chairs] + [process for _, process in sleepers]:
             process.kill()
-            process.wait()
+            process.join()
     log, visits = stored(url)
+    zombies = _lives_of_zombies(blows[:killed])
     verdict = judge(Diaries.read([chair.folder for chair in chairs]), log, visits, zombies)
-    return Result(plan, killed, len(zombies), stuck, verdict, time.monotonic() - began_at)
+    seats_hit = len({blow.seat for blow in blows[:killed]})
+    return Result(plan, killed, seats_hit, hit_while, stuck, verdict, time.monotonic() - began_at)
+
+
+@cache
+def _nursery() -> ForkServerContext:
+    """Return what processes are forked from: one process that has imported all they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults_agents.preloaded"])
+    return context
 
 
 def _taken(seat: Seat) -> _Chair:
     """Start a process in a seat."""
-    folder = Path(seat.folder)
-    with (folder / "errors").open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults_agents.player", seat.to_json()], cwd=ROOT, stderr=errors
-        )
-    return _Chair(seat, process, folder)
+    process = _nursery().Process(target=occupy, args=(seat,))
+    process.start()
+    return _Chair(seat, process, Path(seat.folder))
 
 
-def _wake(sleepers: list[tuple[float, "subprocess.Popen[bytes]"]]) -> None:
+def _strike(victim: _Chair, blow: Blow, sleepers: list[tuple[float, BaseProcess]]) -> None:
+    """Kill a process, or put it to sleep to be woken up when it has been replaced."""
+    if blow.is_only_stopped:
+        _signal(victim.process, signal.SIGSTOP)
+        sleepers.append((time.monotonic(), victim.process))
+    else:
+        victim.process.kill()
+        victim.process.join()
+
+
+def _wake(sleepers: list[tuple[float, BaseProcess]]) -> None:
     """Let stopped processes go on a while after they were replaced, and kill them a while later."""
     now = time.monotonic()
     for since, process in list(sleepers):
-        with contextlib.suppress(ProcessLookupError):
-            if now - since > 4 * ZOMBIE_SECONDS:
-                process.kill()
-                process.wait()
-                sleepers.remove((since, process))
-            elif now - since > 3 * ZOMBIE_SECONDS:
-                process.send_signal(signal.SIGCONT)
+        if now - since > STOPPED_SECONDS + AWAKE_SECONDS:
+            process.kill()
+            process.join()
+            sleepers.remove((since, process))
+        elif now - since > STOPPED_SECONDS:
+            _signal(process, signal.SIGCONT)
+
+
+def _signal(process: BaseProcess, number: signal.Signals) -> None:
+    if process.pid is not None and process.exitcode is None:
+        os.kill(process.pid, number)
+
+
+def _lives_of_zombies(blows: list[Blow]) -> set[tuple[int, int]]:
+    """Return seat and life of every process that went on after it had been replaced."""
+    lives: Counter[int] = Counter()
+    zombies = set()
+    for blow in blows:
+        if blow.is_only_stopped:
+            zombies.add((blow.seat, lives[blow.seat]))
+        lives[blow.seat] += 1
+    return zombies

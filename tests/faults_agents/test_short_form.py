@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults_agents.run import Plan, run
+from tests.faults_agents.run import run
+from tests.faults_agents.schedule import Plan
 from tests.faults_agents.verdict import Diaries, Step, judge
 
-PLAN = Plan(seed=4, processes=4, agents=2, episodes=25, kills=5, zombies=1, patience_seconds=240.0)
+PLAN = Plan(
+    seed=4, processes=4, agents=2, episodes=25, kills=4, relapses=2, zombies=1, patience_seconds=240.0
+)
 STEP: Step = ("test-executor", "a-1", 0)
 
 
