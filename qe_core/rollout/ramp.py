@@ -69,7 +69,8 @@ def next_step(
     """Return what happens next.
 
     From 10 % to 50 % it takes the dwell, some units in each arm and no sign of harm. To 100 %, and from there
-    to stable, it takes the dwell and a verdict *promote*. Verdicts to stop and *invalid* stop at once.
+    to stable, it takes the dwell and a verdict *promote*. Verdicts to stop and *invalid* stop at once, and so
+    does a test that is still undecided after the longest time.
 
     Args:
         judgement: of everything recorded up to now.
@@ -87,9 +88,10 @@ def next_step(
         )
     if override is not None:
         return _by_person(override, judgement, stage)
+    why = f"{judgement.verdict.value}: {'; '.join(judgement.reasons)}"
     match judgement.verdict:
         case Verdict.STOP_FOR_HARM | Verdict.STOP_FOR_FUTILITY | Verdict.INVALID:
-            return Step(Move.STOP, None, f"{judgement.verdict.value}: {'; '.join(judgement.reasons)}")
+            return Step(Move.STOP, None, why)
         case Verdict.NOT_ENOUGH_DATA | Verdict.CONTINUE:
             is_ready = stage is Stage.TENTH and _least_units(judgement) >= settings.minimum_to_advance
         case Verdict.PROMOTE:
@@ -97,11 +99,12 @@ def next_step(
         case _:
             assert_never(judgement.verdict)
     if not is_ready:
-        return Step(Move.STAY, stage, f"{judgement.verdict.value}: {'; '.join(judgement.reasons)}")
+        if time_in_stage >= settings.longest_in_stage:
+            return Step(Move.STOP, None, f"undecided after {time_in_stage} at {stage.value} %; {why}")
+        return Step(Move.STAY, stage, why)
     wait = dwell_of(stage, settings) - time_in_stage
     if wait > NOTHING:
-        return Step(Move.STAY, stage, f"{judgement.verdict.value}; {wait} of the dwell are left", wait)
-    why = f"{judgement.verdict.value}: {'; '.join(judgement.reasons)}"
+        return Step(Move.STAY, stage, f"{wait} of the dwell are left; {why}", wait)
     if stage.following is None:
         return Step(Move.PROMOTE, None, why)
     return Step(Move.ADVANCE, stage.following, why)

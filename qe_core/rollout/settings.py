@@ -36,6 +36,8 @@ class ABTestSettings:
         dwell_at_tenth: shortest time at 10 %.
         dwell_at_half: shortest time at 50 %.
         dwell_at_full: shortest time at 100 % with the hold-out, before the candidate becomes stable.
+        longest_in_stage: time after which a test still undecided is given up; with developers as units there
+            may never be more of them.
         minimum_to_advance: recorded units an arm needs at 10 % before the rollout goes on to 50 %.
     """
 
@@ -54,6 +56,7 @@ class ABTestSettings:
     dwell_at_tenth: timedelta = timedelta(hours=24)
     dwell_at_half: timedelta = timedelta(hours=48)
     dwell_at_full: timedelta = timedelta(hours=24)
+    longest_in_stage: timedelta = timedelta(days=28)
     minimum_to_advance: int = 20
 
     def __post_init__(self) -> None:
@@ -73,8 +76,11 @@ class ABTestSettings:
             if getattr(self, name) < least:
                 raise RolloutError(f"{name} must be at least {least}, got {getattr(self, name)}: raise it")
         for name in ("dwell_at_tenth", "dwell_at_half", "dwell_at_full"):
-            if getattr(self, name) < timedelta(0):
-                raise RolloutError(f"{name} must not be negative, got {getattr(self, name)}: raise it")
+            if not timedelta(0) <= getattr(self, name) <= self.longest_in_stage:
+                raise RolloutError(
+                    f"{name} must lie between 0 and longest_in_stage, {self.longest_in_stage}, "
+                    f"got {getattr(self, name)}: change it"
+                )
 
 
 DEFAULT_SETTINGS = ABTestSettings()
