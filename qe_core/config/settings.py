@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from qe_core.config.monitoring import MonitoringSettings
+from qe_core.config.rollout import RolloutSettings
 from qe_core.config.section import Cron, Fraction, PositiveFloat, PositiveFraction, Section
 
 WEIGHT_TOLERANCE = 1e-9
@@ -325,6 +326,9 @@ class Settings(BaseSettings):
     )
     monitoring: MonitoringSettings = Field(
         default_factory=MonitoringSettings, description="What is done about what is seen, and who is told."
+    )
+    rollout: RolloutSettings = Field(
+        default_factory=RolloutSettings, description="How policies are tested, rolled out and taken back."
     )
     rewards: RewardSettings = Field(default_factory=RewardSettings, description="What is worth how much.")
     retention: RetentionSettings = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from qe_core.hierarchy.lookup import Source
+from qe_core.rollout.assignment import Arm
 
 
 class Decision(NamedTuple):
@@ -25,6 +26,8 @@ class Decision(NamedTuple):
         is_explored: whether it was taken to explore.
         values: what each action was believed to be worth, points.
         source: the level that decided the chosen action's value.
+        policy_version: the frozen version followed; None where it was the live table or the baseline.
+        variant: the arm of the A/B test its episode is in, control or treatment; None outside of tests.
     """
 
     decision_id: str
@@ -39,6 +42,8 @@ class Decision(NamedTuple):
     is_explored: bool
     values: tuple[float, ...]
     source: Source
+    policy_version: int | None = None
+    variant: Arm | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class LearnerCounters:
         forgotten: decisions forgotten because they expired, or because too many outcomes were awaited.
         episodes: finished.
         renewals: times the tables were taken anew.
+        degraded: episodes begun without a policy version they should have followed.
     """
 
     decisions: int = 0
@@ -60,6 +66,7 @@ class LearnerCounters:
     forgotten: int = 0
     episodes: int = 0
     renewals: int = 0
+    degraded: int = 0
 
     def snapshot(self) -> dict[str, int]:
         """Return the counts now, by name."""

@@ -8,11 +8,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from qe_core.errors import RewardError
 from qe_core.fleet.rewards import REWARD_LIMIT, RewardModel
 from qe_core.runtime.contexts import Context
 from qe_core.runtime.errors import DecisionError
+
+if TYPE_CHECKING:
+    from qe_core.runtime.rollout.serving_policies import Route
+
+LONGEST_UNIT = 200
+"""Characters in what an A/B test assigns by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +88,33 @@ class Episode:
         steps: decisions taken so far.
         rewards: points by step, as recorded.
         is_finished: whether its end was recorded.
+        unit: what A/B tests assign by, for example the developer; None is the episode itself.
+        costs: actual over expected cost by step, where measured.
+        route: the policy it follows; None before its first decision.
+        epoch: of the agent's table when it was given that route.
+        began_at: when that was.
+
+    Raises:
+        DecisionError: the unit is empty, too long or not text that can be stored.
     """
 
     name: str
     steps: int = 0
     rewards: dict[int, float] = field(default_factory=dict)
     is_finished: bool = False
+    unit: str | None = None
+    costs: dict[int, float] = field(default_factory=dict)
+    route: "Route | None" = None
+    epoch: int = -1
+    began_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        unit = self.unit
+        if unit is not None and not (0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
+            raise DecisionError(
+                f"a unit is a name of 1 to {LONGEST_UNIT} printable characters, for example a developer's, "
+                f"not {unit!r:.60}"
+            )
 
     def take_step(self) -> int:
         """Return the number of the next step.
@@ -104,3 +132,8 @@ class Episode:
     def total_reward(self) -> float:
         """Undiscounted sum of the rewards recorded so far, points."""
         return math.fsum(self.rewards.values())
+
+    @property
+    def mean_cost(self) -> float | None:
+        """Mean over its steps of actual over expected cost; None where no step measured it."""
+        return math.fsum(self.costs.values()) / len(self.costs) if self.costs else None

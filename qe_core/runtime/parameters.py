@@ -4,6 +4,7 @@ What belongs here: one function for each group of parameters, for agents and pip
 settings, and defaults.
 """
 
+from datetime import timedelta
 from typing import assert_never
 
 import numpy as np
@@ -25,6 +26,8 @@ from qe_core.learning.q_table import ConfidenceSettings, noise_variance
 from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
 from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
+from qe_core.rollout.evidence import Measure
+from qe_core.rollout.settings import ABTestSettings
 
 DAY_SECONDS = 86_400.0
 
@@ -146,6 +149,35 @@ def response_settings(settings: Settings) -> ResponseSettings:
         rules.min_learning_rate_factor,
         rules.exploration_step,
         rules.max_exploration_floor,
+    )
+
+
+def ab_test_settings(settings: Settings) -> ABTestSettings:
+    """Return what an A/B test is judged by."""
+    rules = settings.rollout
+    guarded = {
+        Measure.SUCCESS: rules.is_success_guarded,
+        Measure.COST: rules.is_cost_guarded,
+        Measure.DURATION: rules.is_duration_guarded,
+    }
+    return ABTestSettings(
+        significance=rules.significance_level,
+        minimum_effect=rules.minimum_effect_size,
+        minimum_per_arm=rules.minimum_units_per_arm,
+        minimum_for_harm=rules.minimum_units_for_harm,
+        maximum_per_arm=rules.maximum_units_per_arm,
+        prior_scale=rules.prior_effect_size,
+        sample_ratio_significance=rules.sample_ratio_significance,
+        guardrails=tuple(measure for measure, is_guarded in guarded.items() if is_guarded),
+        success_margin=rules.max_success_rate_loss,
+        cost_margin=rules.max_cost_increase,
+        duration_margin=rules.max_duration_increase,
+        target_power=rules.target_power,
+        dwell_at_tenth=timedelta(hours=rules.dwell_hours_at_10),
+        dwell_at_half=timedelta(hours=rules.dwell_hours_at_50),
+        dwell_at_full=timedelta(hours=rules.dwell_hours_at_100),
+        longest_in_stage=timedelta(days=rules.longest_days_in_stage),
+        minimum_to_advance=rules.minimum_units_to_advance,
     )
 
 

@@ -18,6 +18,9 @@ from qe_core.store.live.cache import CachedTable
 from qe_core.store.live.packing import microseconds
 from qe_core.store.live.rows import Row, row_after
 
+COST = "cost_efficiency"
+"""The measurement, actual over expected cost, that tells what a unit of an A/B test cost."""
+
 
 class Taken(Protocol):
     """What a step needs to know of a decision; see `learner.Decision`."""
@@ -41,6 +44,10 @@ class Taken(Protocol):
     @property
     def exploration_rate(self) -> float:
         """Of the decision."""
+
+    @property
+    def policy_version(self) -> int | None:
+        """The frozen version followed, if any."""
 
 
 class Step(NamedTuple):
@@ -104,6 +111,8 @@ class StepLearner:
         for (decision, outcome, episode, next_state), reward in zip(happened, rewards, strict=True):
             state, action = decision.state, decision.action
             episode.rewards[decision.step] = reward
+            if outcome.measurements is not None and COST in outcome.measurements:
+                episode.costs[decision.step] = outcome.measurements[COST]
             follows = 0.0 if outcome.terminated else _state_value(rows[next_state])
             target = reward + self._discount * follows
             rate = self._rate_at(rows[state].visits[action])
@@ -121,6 +130,7 @@ class StepLearner:
                 propensity=decision.propensity,
                 exploration_rate=decision.exploration_rate,
                 success=self._success(outcome, episode),
+                policy_version=decision.policy_version,
             )
             steps.append(Step(experience, target, rate))
         return steps
@@ -156,6 +166,7 @@ def batch_of(steps: Sequence[Step]) -> UpdateBatch:
     """Return steps as columns."""
     experiences = [step.experience for step in steps]
     rates = [np.nan if of.exploration_rate is None else of.exploration_rate for of in experiences]
+    versions = [-1 if of.policy_version is None else of.policy_version for of in experiences]
     return UpdateBatch(
         state=np.array([of.state for of in experiences], dtype=np.int64),
         action=np.array([of.action for of in experiences], dtype=np.int16),
@@ -173,4 +184,5 @@ def batch_of(steps: Sequence[Step]) -> UpdateBatch:
         success=np.array(
             [-1 if of.success is None else int(of.success) for of in experiences], dtype=np.int8
         ),
+        policy_version=np.array(versions, dtype=np.int64),
     )

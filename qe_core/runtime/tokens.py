@@ -35,6 +35,7 @@ class DecisionToken(BaseModel):
         exploration_rate: of this decision, in [0, 1].
         return_before: undiscounted sum of the rewards its episode had then, points.
         decided_at: when.
+        policy_version: the frozen version followed, if any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class DecisionToken(BaseModel):
     exploration_rate: Annotated[float, Field(ge=0.0, le=1.0)]
     return_before: Annotated[float, Field(allow_inf_nan=False)]
     decided_at: AwareDatetime
+    policy_version: _Whole | None = None
 
     @property
     def decision_id(self) -> str:
@@ -87,6 +89,7 @@ class DecisionToken(BaseModel):
             exploration_rate=decision.exploration_rate,
             return_before=return_before,
             decided_at=decided_at,
+            policy_version=decision.policy_version,
         )
 
     def to_json(self) -> str:

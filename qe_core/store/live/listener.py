@@ -77,9 +77,17 @@ class Listener:
         self._tables = tables
         self._hear = hear
         self._compare = compare
+        self._others: dict[str, Callable[[str], None]] = {}
         self._is_check_due = asyncio.Event()
         self._is_listening = asyncio.Event()
         self.kept = KeptConnection(connect, "notifications", self._listen, self.check_soon, counters)
+
+    def hear_also(self, channel: str, hear: Callable[[str], None]) -> None:
+        """Hand on what is said on another channel; call it before `start`.
+
+        Nothing makes up for what is missed there while the connection is away: ask now and then.
+        """
+        self._others[channel] = hear
 
     async def start(self) -> None:
         """Connect and begin to listen; return when nothing is missed from now on.
@@ -104,7 +112,8 @@ class Listener:
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
         async with asyncio.timeout(self._settings.query_seconds):
-            await connection.add_listener(CHANNEL, self._heard)
+            for channel in (CHANNEL, *self._others):
+                await connection.add_listener(channel, self._heard)
         self._is_listening.set()
         # Whatever happened before LISTEN was not heard.
         is_after_silence = True
@@ -122,7 +131,10 @@ class Listener:
                 async with asyncio.timeout(self._settings.check_seconds):
                     await self._is_check_due.wait()
 
-    def _heard(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
+    def _heard(self, _connection: Any, _process: int, channel: str, payload: str) -> None:
+        if (hear := self._others.get(channel)) is not None:
+            hear(payload)
+            return
         notice = parse_notice(payload)
         if notice is not None:
             self._hear(notice)

@@ -85,6 +85,10 @@ class Reader:
         await self._listener.kept.close()
         await self._asking.close()
 
+    def hear_also(self, channel: str, hear: Callable[[str], None]) -> None:
+        """Hand on what is said on another channel over the same connection; call it before `start`."""
+        self._listener.hear_also(channel, hear)
+
     def table(self, handle: TableHandle) -> CachedTable:
         """Return the cached part of a table: its ``row(state)`` is None where ``rows`` must be asked."""
         return self._cache.table(handle)

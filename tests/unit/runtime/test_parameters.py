@@ -3,9 +3,11 @@
 from qe_core.config import Settings
 from qe_core.hierarchy.lookup import DEFAULT_LOOKUP
 from qe_core.learning.q_table import DEFAULT_CONFIDENCE
-from qe_core.runtime.parameters import confidence_settings, lookup_settings
+from qe_core.rollout.settings import DEFAULT_SETTINGS
+from qe_core.runtime.parameters import ab_test_settings, confidence_settings, lookup_settings
 
 
 def test_the_defaults_of_settings_and_of_the_core_are_the_same() -> None:
     assert lookup_settings(Settings()) == DEFAULT_LOOKUP
     assert confidence_settings(Settings()) == DEFAULT_CONFIDENCE
+    assert ab_test_settings(Settings()) == DEFAULT_SETTINGS
