@@ -60,11 +60,7 @@ def success_error(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:
 
 def return_error(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:
     """Return the standard error of a drop of the mean return (Welch), points; infinite below two tasks."""
-    return np.sqrt(
-        baseline.return_variance * _inverse(np.where(baseline.tasks > 1, baseline.tasks, 0))
-        + recent.return_variance * _inverse(np.where(recent.tasks > 1, recent.tasks, 0))
-        + np.where((baseline.tasks > 1) & (recent.tasks > 1), 0.0, np.inf)
-    )
+    return np.sqrt(_variance_of_mean(baseline) + _variance_of_mean(recent))
 
 
 def log_harm(baseline: TaskCounts, recent: TaskCounts, effect_scale: float) -> Float64Array:
@@ -117,19 +113,21 @@ def _success_root(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:
 
 def _return_root(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:
     """Return the signed root of (ν + 1)·log(1 + t²/ν) of Welch's t, above 0 where returns are lower."""
-    parts = [
-        counts.return_variance * _inverse(np.where(counts.tasks > 1, counts.tasks, 0))
-        for counts in (baseline, recent)
-    ]
+    parts = _variance_of_mean(baseline), _variance_of_mean(recent)
     variance = parts[0] + parts[1]
-    is_measured = (baseline.tasks > 1) & (recent.tasks > 1) & (variance > 0.0)
+    is_measured = np.isfinite(variance) & (variance > 0.0)
     spread = np.where(is_measured, variance, 1.0)
     weight = parts[0] ** 2 / np.maximum(baseline.tasks - 1, 1)
-    weight += parts[1] ** 2 / np.maximum(recent.tasks - 1, 1)
+    weight = weight + parts[1] ** 2 / np.maximum(recent.tasks - 1, 1)
     freedom = np.where(is_measured, spread**2 / np.where(weight > 0.0, weight, 1.0), 1.0)
     fallen = np.where(is_measured, baseline.mean_return - recent.mean_return, 0.0)
     square = (freedom + 1.0) * np.log1p(fallen**2 / spread / freedom)
     return np.asarray(np.sign(fallen) * np.sqrt(square))
+
+
+def _variance_of_mean(counts: TaskCounts) -> Float64Array:
+    """Return the squared standard error of the mean return, points²; infinite below two tasks."""
+    return np.where(counts.tasks > 1, counts.return_variance / np.maximum(counts.tasks, 1), np.inf)
 
 
 def _binomial(successes: Int64Array, tasks: Int64Array) -> Float64Array:
