@@ -14,12 +14,17 @@ class Phase(StrEnum):
     """Where in its loop an agent was."""
 
     RECOVERING = "finishing what the process before it left open"
-    DECIDING = "between an acknowledged outcome and the next decision"
-    WORKING = "between a decision and its outcome"
+    DECIDING = "between an acknowledged outcome and the note of the next decision"
+    WORKING = "between the note of a decision and its outcome"
     RECORDING = "between an outcome and its acknowledgement"
 
 
-_AFTER = {"decided": Phase.WORKING, "happened": Phase.RECORDING, "acknowledged": Phase.DECIDING}
+_AFTER = {
+    "decided": Phase.DECIDING,
+    "noted": Phase.WORKING,
+    "happened": Phase.RECORDING,
+    "acknowledged": Phase.DECIDING,
+}
 
 
 def phases(diary: Path, seat: Seat) -> Counter[Phase]:

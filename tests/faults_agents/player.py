@@ -72,9 +72,10 @@ class WatchedJournal(FileJournal):
         self._life = life
 
     def decided(self, token: DecisionToken) -> None:
-        """Tell first: what the judge does not know of cannot be in the log."""
+        """Tell before, for what is in the log was decided; and after, for what is noted is finished."""
         self._diary.write("decided", self._life, token.agent, token.episode, token.step)
         super().decided(token)
+        self._diary.write("noted", self._life, token.agent, token.episode, token.step)
 
     def happened(self, token: DecisionToken, outcome: Outcome) -> None:
         """Tell first: from now on the outcome is being recorded."""

@@ -27,35 +27,41 @@ class Diaries:
 
     Attributes:
         decided: every decision, with the seat and the life that took it.
+        noted: those of which the note was written, so that somebody has to finish them. Work begins only
+            after that: of the others, of processes killed in between, nothing was begun.
         acknowledged: every step somebody was told is durable.
     """
 
     decided: dict[Step, tuple[int, int]]
+    noted: frozenset[Step]
     acknowledged: frozenset[Step]
 
     @classmethod
     def read(cls, folders: list[Path]) -> "Diaries":
         """Return what is in the folders of the seats, in their order."""
         decided: dict[Step, tuple[int, int]] = {}
-        acknowledged = set()
+        noted, acknowledged = set(), set()
         for number, folder in enumerate(folders):
             diary = folder / "diary"
             for line in diary.read_text().splitlines() if diary.exists() else ():
                 match line.split():
                     case ["decided", life, agent, episode, step]:
                         decided[agent, episode, int(step)] = (number, int(life))
+                    case ["noted", _, agent, episode, step]:
+                        noted.add((agent, episode, int(step)))
                     case ["acknowledged", _, agent, episode, step]:
                         acknowledged.add((agent, episode, int(step)))
-        return cls(decided, frozenset(acknowledged))
+        return cls(decided, frozenset(noted), frozenset(acknowledged))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found; every count is to be 0 but the first two.
+    """What was found; every count is to be 0 but the first three.
 
     Attributes:
         experiences: in the log.
         acknowledged: of them.
+        not_begun: decisions of processes that were killed before they had noted them.
         lost: acknowledged and not in the log.
         doubled: in the log more than once.
         unfinished: noted by a process that was replaced, and in the log nowhere.
@@ -65,6 +71,7 @@ class Verdict:
 
     experiences: int
     acknowledged: int
+    not_begun: int
     lost: int
     doubled: int
     unfinished: int
@@ -90,10 +97,12 @@ def judge(
     """
     times = Counter(log)
     of_agent = Counter(agent for agent, _, _ in log)
-    unfinished = [step for step, life in diaries.decided.items() if step not in times and life not in zombies]
+    nowhere = [step for step, life in diaries.decided.items() if step not in times and life not in zombies]
+    unfinished = [step for step in nowhere if step in diaries.noted]
     return Verdict(
         experiences=len(log),
         acknowledged=len(diaries.acknowledged),
+        not_begun=len(nowhere) - len(unfinished),
         lost=len(diaries.acknowledged - times.keys()),
         doubled=sum(count - 1 for count in times.values()),
         unfinished=len(unfinished),
