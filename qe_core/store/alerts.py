@@ -157,21 +157,7 @@ class AlertStore:
         async def store() -> Alert:
             """Open or count, and queue what follows, in one transaction."""
             async with self._database.transaction() as connection:
-                await connection.execute(STATEMENTS["lock_alert"], sighting.kind, sighting.subject)
-                found = dict(
-                    await connection.fetchrow(
-                        STATEMENTS["see_alert"],
-                        *(sighting.kind, sighting.subject, sighting.severity, sighting.summary),
-                        *(sighting.runbook, sighting.observation),
-                    )
-                )
-                was_open, was_severity = found.pop("was_open"), found.pop("was_severity")
-                alert = Alert(**found)
-                if not was_open:
-                    await _queue(connection, alert, "opened", channels)
-                elif was_severity != alert.severity:
-                    await _queue(connection, alert, "escalated", channels)
-                return alert
+                return await see_alert(connection, sighting, channels)
 
         try:
             return await self._database.repeated(store)
@@ -256,6 +242,31 @@ class AlertStore:
     async def abandon(self, claim: Claim, error: str) -> None:
         """Record why the last attempt failed; there will be no other."""
         await self._database.fetch("abandon_delivery", claim.delivery_id, error)
+
+
+async def see_alert(connection: Connection, sighting: Sighting, channels: Sequence[Channel]) -> Alert:
+    """Return the open alert for a sighting, opened or counted inside the caller's transaction.
+
+    Args:
+        connection: inside a transaction.
+        sighting: what was seen.
+        channels: who is to be told of an opening or a higher severity.
+    """
+    await connection.execute(STATEMENTS["lock_alert"], sighting.kind, sighting.subject)
+    found = dict(
+        await connection.fetchrow(
+            STATEMENTS["see_alert"],
+            *(sighting.kind, sighting.subject, sighting.severity, sighting.summary),
+            *(sighting.runbook, sighting.observation),
+        )
+    )
+    was_open, was_severity = found.pop("was_open"), found.pop("was_severity")
+    alert = Alert(**found)
+    if not was_open:
+        await _queue(connection, alert, "opened", channels)
+    elif was_severity != alert.severity:
+        await _queue(connection, alert, "escalated", channels)
+    return alert
 
 
 async def _queue(connection: Connection, alert: Alert, event: Event, channels: Sequence[Channel]) -> None:

@@ -25,3 +25,15 @@ class DecisionClaimedError(StoreError):
 
 class OutcomeUnknownError(DatabaseUnavailableError):
     """An update was sent and its acknowledgement did not come in time: it is stored once, or not at all."""
+
+
+class PolicyError(StoreError):
+    """A policy version cannot be used as asked: it is unknown, another agent's, or of an old contract."""
+
+
+class CoolDownError(StoreError):
+    """The agent was rolled back only just now; nothing was changed."""
+
+
+class ABTestError(StoreError):
+    """An A/B test cannot be started, changed or recorded as asked; nothing was changed."""

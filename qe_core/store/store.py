@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from qe_core.store.ab_tests import ABTestStore
 from qe_core.store.adjustments import AdjustmentStore
 from qe_core.store.alerts import AlertStore
 from qe_core.store.connection import Database, open_database
@@ -22,6 +23,7 @@ from qe_core.store.live import (
     open_live,
 )
 from qe_core.store.memory import QEMemory
+from qe_core.store.policies import PolicyStore
 from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
 from qe_core.store.retention import Retention
@@ -41,6 +43,8 @@ class Store:
         alerts: what needs a person, and who was told.
         adjustments: what was changed about how agents learn.
         memory: what agents remember for each other.
+        policies: frozen versions, and what each agent serves.
+        ab_tests: comparisons of two versions, and what came of them.
         retention: removes old experiences without losing what they taught.
     """
 
@@ -54,6 +58,8 @@ class Store:
         self.alerts = AlertStore(database)
         self.adjustments = AdjustmentStore(database)
         self.memory = QEMemory(database)
+        self.policies = PolicyStore(database, self.q_tables)
+        self.ab_tests = ABTestStore(database)
 
     @classmethod
     @asynccontextmanager

@@ -79,7 +79,7 @@ async def read_rows(connection: Connection, handle: TableHandle) -> TableRows:
         connection: inside a transaction.
         handle: which table.
     """
-    decoder = _format(handle).decoder()
+    decoder = row_format(handle).decoder()
     await connection.copy_from_query(
         STATEMENTS["read_rows"], handle.q_table_id, output=decoder.feed, format="binary"
     )
@@ -95,7 +95,7 @@ async def write_rows(connection: Connection, handle: TableHandle, rows: TableRow
     """
     await connection.execute(STATEMENTS["create_incoming_rows"])
     # Adding zero turns -0.0 into 0.0, which PostgreSQL holds for equal and would not rewrite.
-    stream = _format(handle).encode(
+    stream = row_format(handle).encode(
         {
             "state": rows.state,
             "q": rows.table.q + 0.0,
@@ -118,7 +118,8 @@ def _rows_of(table: QTable, state: IntArray) -> QTable:
     return QTable(table.q[state], table.visits[state], table.target_mean[state], table.target_m2[state])
 
 
-def _format(handle: TableHandle) -> RowFormat:
+def row_format(handle: TableHandle) -> RowFormat:
+    """Return the layout of the rows of a table on the wire."""
     width = handle.action_count
     return RowFormat(
         [
