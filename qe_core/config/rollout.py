@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from qe_core.config.section import Cron, Fraction, Section
+from qe_core.config.section import Fraction, Section
 
 _Error = Annotated[float, Field(gt=0.0, lt=0.5)]
 _Margin = Annotated[float, Field(gt=0.0, lt=10.0)]
@@ -134,9 +134,6 @@ class RolloutSettings(Section):
     rollback_cool_down_seconds: Annotated[float, Field(ge=0.0, le=604_800.0)] = Field(
         default=3_600.0,
         description="Pause after an automatic rollback; doubled for each further one within a day.",
-    )
-    snapshot_cron: Cron = Field(
-        default="5 * * * *", description="When policies are frozen as versions, cron, UTC."
     )
     keep_all_days: _Days = Field(default=1.0, description="Every version younger than this is kept, days.")
     keep_hourly_days: _Days = Field(

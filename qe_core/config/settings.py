@@ -63,16 +63,17 @@ class LearningSettings(Section):
 class ExplorationSettings(Section):
     """How often an agent tries something else than what looks best."""
 
-    session_rule: Literal["matching", "epsilon_greedy"] = Field(
-        default="matching",
-        description="How simulated sessions choose: each action as often as it may be the best by the model "
-        "learned so far, or greedy by Q-learning with random actions at the rate below.",
+    session_rule: Literal["pooled", "matching", "epsilon_greedy"] = Field(
+        default="pooled",
+        description="How simulated sessions choose: each action as often as it may be the best by what was seen "
+        "so far, pooled over features and with what others know, or of each state and action alone; or greedy "
+        "by Q-learning with random actions at the rate below.",
     )
     matching_rate: Fraction = Field(
         default=0.01, description="Share of random actions beside matching; keeps every propensity above 0."
     )
     replan_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.01,
+        default=0.04,
         description="Matching plans again once experiences grew by this share; 0 plans before every episode.",
     )
     schedule: Literal["exponential", "step", "reward_based"] = Field(
@@ -289,6 +290,12 @@ class PipelineSettings(Section):
     )
     retention_cron: Cron = Field(
         default="45 2 * * *", description="When old experiences are summarised and removed, cron, UTC."
+    )
+    snapshot_cron: Cron = Field(
+        default="5 * * * *", description="When what each agent decides by is frozen as a version, cron, UTC."
+    )
+    staged_rollout_cron: Cron = Field(
+        default="*/10 * * * *", description="When A/B tests are judged and go on or end, cron, UTC."
     )
     experience_batch_count: int = Field(
         default=100, ge=1, description="New experiences of an agent that start its graph at once."

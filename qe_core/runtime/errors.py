@@ -1,10 +1,10 @@
-"""Refusals particular to agents at work, below the errors callers already catch.
+"""Refusals particular to agents at work and who looks after them, below the errors callers already catch.
 
 What belongs here: errors whose remedy differs from their parent's. What does not: general errors
 (`qe_core.errors`).
 """
 
-from qe_core.errors import QEError, StateError
+from qe_core.errors import QEError, RolloutError, StateError
 
 
 class DecisionError(QEError):
@@ -25,3 +25,7 @@ class StrategyError(DecisionError):
 
 class ContextSizeError(StateError):
     """A context is larger than any state can be; it was not looked at further."""
+
+
+class CandidateRefusedError(RolloutError):
+    """The log does not support a candidate; it was not tested."""

@@ -10,6 +10,7 @@ computes the update from the same rows, own updates included, and returns when i
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Self
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from qe_core.runtime.parameters import (
     lookup_settings,
 )
 from qe_core.runtime.recovery import Recovery
+from qe_core.runtime.rollout.serving_policies import ServingPolicies
 from qe_core.runtime.steps import Step, StepLearner, batch_of
 from qe_core.runtime.tables import AgentTables
 from qe_core.runtime.tokens import DecisionToken
@@ -76,9 +78,10 @@ class Learner:
         self._encode = ContextEncoder(contract).encode
         self._names = contract.action_names
         self._divisors = contract.category_divisor, contract.fleet_divisor
-        self._beliefs = Beliefs(
-            contract, settings.hierarchy.lookup, lookup_settings(settings), confidence_settings(settings)
-        )
+        confidence, lookup = confidence_settings(settings), lookup_settings(settings)
+        believe = partial(Beliefs, contract, settings.hierarchy.lookup, lookup, confidence)
+        rate = settings.rollout.serving_exploration_rate
+        self._serving = ServingPolicies(live, contract.name, believe, rate, self.counters)
         discount = contract.discount_or(settings.learning.discount)
         self._steps = StepLearner(live.reader, contract, discount, self._learning_rate)
         self._awaited = AwaitedDecisions(contract.name, decision_life)
@@ -122,6 +125,7 @@ class Learner:
         contract = registry().get(agent) if isinstance(agent, str) else agent
         check_life(decision_life, settings.retention.experiences_days)
         tables = await AgentTables.take(live, contract)
+        await live.serving.look(contract.name)
         chosen = exploration_schedule(settings) if schedule is None else schedule
         return cls(live, contract, settings, generator, tables, chosen, clock, decision_life)
 
@@ -136,13 +140,20 @@ class Learner:
         self._steps.learning_rate = adjustment.learning_rate(self._learning_rate)
         self._exploration_rate = adjustment.exploration_rate(self._schedule.exploration_rate)
 
-    def begin_episode(self) -> Episode:
-        """Return a new episode, for ``decide``: one task the agent works on, beside others."""
+    def begin_episode(self, unit: str | None = None) -> Episode:
+        """Return a new episode, for ``decide``: one task the agent works on, beside others.
+
+        Args:
+            unit: what an A/B test assigns by, for example the developer; None assigns each episode by itself.
+
+        Raises:
+            DecisionError: the unit cannot be used.
+        """
         self._episodes += 1
-        return Episode(f"{self._prefix}-{self._episodes}")
+        return Episode(f"{self._prefix}-{self._episodes}", unit=unit)
 
     async def decide(self, context: Context, episode: Episode | None = None) -> Decision:
-        """Return what to do.
+        """Return what to do, by the live table or by the policy version that serves the episode.
 
         Args:
             context: the agent's state, its measurements by name, or the code of a state.
@@ -158,16 +169,22 @@ class Learner:
         tables = self._tables
         if self._is_refused or tables.is_superseded:
             tables = await self._renewed()
+        if episode is None:
+            episode = self._current_episode()
+        route = episode.route
+        if route is None or episode.epoch != tables.handle.epoch:
+            route = self._serving.begin(episode, tables.handle.epoch, self._clock())
         category_state, fleet_state = state // self._divisors[0], state // self._divisors[1]
-        own = tables.own.row(state)
-        category = tables.category.row(category_state)
-        fleet = tables.fleet.row(fleet_state)
+        policy = tables if route.policy is None else route.policy
+        own = policy.own.row(state)
+        category = policy.category.row(category_state)
+        fleet = policy.fleet.row(fleet_state)
         if own is None or category is None or fleet is None:
             own, category, fleet = await self._live.reader.rows(
                 [(tables.own, state), (tables.category, category_state), (tables.fleet, fleet_state)]
             )
-        view = self._beliefs.view(state, own, category, fleet)
-        rate = self._exploration_rate
+        view = route.beliefs.view(state, own, category, fleet)
+        rate = self._exploration_rate if route.exploration_rate is None else route.exploration_rate
         action, propensity, is_explored = pick(
             view.best, len(view.values), rate, self._random(), self._random()
         )
@@ -175,6 +192,7 @@ class Learner:
         return Decision(
             *(decision_id, self.contract.name, name, step, state, action, self._names[action]),
             *(propensity, rate, is_explored, view.values, view.sources[action]),
+            *(route.version, route.variant),
         )
 
     def decide_baseline(self, context: Context, episode: Episode | None = None) -> Decision:
@@ -191,12 +209,15 @@ class Learner:
             DecisionError: the episode is over.
         """
         state = self._encode(context)
+        if episode is None:
+            episode = self._current_episode()
+        variant = None if episode.route is None else episode.route.variant
         decision_id, name, step = self._begin_step(self._tables, episode)
         baseline = str(self.contract.baseline_action)
         action = self._names.index(baseline)
         return Decision(
             *(decision_id, self.contract.name, name, step, state, action, baseline),
-            *(1.0, 0.0, False, (0.0,) * len(self._names), Source.NONE),
+            *(1.0, 0.0, False, (0.0,) * len(self._names), Source.NONE, None, variant),
         )
 
     def token(self, decision: Decision) -> DecisionToken:
@@ -319,9 +340,10 @@ class Learner:
             self.counters.refused += len(steps)
             raise
         self.counters.recorded += len(steps)
-        for (_, outcome), of in zip(outcomes, awaited, strict=True):
+        for step, (_, outcome), of in zip(steps, outcomes, awaited, strict=True):
             if outcome.is_end:
                 self._end_episode(of.episode.total_reward)
+                self._serving.finish(of.episode, step.experience.success, step.experience.occurred_at)
         return acknowledged
 
     def _end_episode(self, total_reward: float) -> None:
@@ -330,10 +352,8 @@ class Learner:
         self._schedule = self._schedule.advance(total_reward)
         self._exploration_rate = self._adjustment.exploration_rate(self._schedule.exploration_rate)
 
-    def _begin_step(self, tables: AgentTables, episode: Episode | None) -> tuple[str, str, int]:
+    def _begin_step(self, tables: AgentTables, episode: Episode) -> tuple[str, str, int]:
         """Await the outcome of an episode's next step; return its decision's number, episode and step."""
-        if episode is None:
-            episode = self._current_episode()
         step = episode.take_step()
         self.counters.decisions += 1
         decision_id = f"{episode.name}-{step}"
@@ -353,6 +373,8 @@ class Learner:
         """Take the tables anew, once for all who notice at the same time."""
         async with self._renewing:
             if self._is_refused or self._tables.is_superseded:
+                # First what is served: under the new tables nobody may go on with a policy taken back.
+                await self._serving.renew()
                 self._tables = await AgentTables.take(self._live, self.contract)
                 self._is_refused = False
                 self.counters.renewals += 1

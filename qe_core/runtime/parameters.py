@@ -27,7 +27,11 @@ from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
 from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
 from qe_core.rollout.evidence import Measure
+from qe_core.rollout.off_policy_support import SupportSettings
+from qe_core.rollout.rollback_settings import RollbackSettings
+from qe_core.rollout.safe_improvement_check import CheckSettings
 from qe_core.rollout.settings import ABTestSettings
+from qe_core.store.policies import Ages
 
 DAY_SECONDS = 86_400.0
 
@@ -178,6 +182,46 @@ def ab_test_settings(settings: Settings) -> ABTestSettings:
         dwell_at_full=timedelta(hours=rules.dwell_hours_at_100),
         longest_in_stage=timedelta(days=rules.longest_days_in_stage),
         minimum_to_advance=rules.minimum_units_to_advance,
+    )
+
+
+def candidate_check_settings(settings: Settings) -> CheckSettings:
+    """Return what the log must say of a candidate before it may be tested."""
+    rules = settings.rollout
+    return CheckSettings(
+        support=SupportSettings(
+            rules.candidate_min_effective_episodes, rules.candidate_max_unsupported_share
+        ),
+        worst_case=rules.candidate_worst_case,
+        tolerated_loss_points=rules.candidate_max_loss_points,
+    )
+
+
+def rollback_settings(settings: Settings) -> RollbackSettings:
+    """Return what an automatic rollback is decided by."""
+    rules = settings.rollout
+    return RollbackSettings(
+        success_drop_points=rules.rollback_success_drop_points,
+        reward_drop_points=rules.rollback_reward_drop_points,
+        precision=rules.rollback_precision,
+        error_rate=rules.rollback_error_rate,
+        effect_scale=rules.rollback_effect_scale,
+        minimum_tasks=rules.rollback_minimum_tasks,
+        minimum_baseline_tasks=rules.rollback_minimum_baseline_tasks,
+        baseline_tasks=rules.rollback_baseline_tasks,
+        recent_tasks=rules.rollback_recent_tasks,
+        stride=rules.rollback_stride_tasks,
+        cool_down_seconds=rules.rollback_cool_down_seconds,
+    )
+
+
+def version_ages(settings: Settings) -> Ages:
+    """Return how long policy versions are kept."""
+    rules = settings.rollout
+    return Ages(
+        all_for=timedelta(days=rules.keep_all_days),
+        hourly_for=timedelta(days=rules.keep_hourly_days),
+        daily_for=timedelta(days=rules.keep_daily_days),
     )
 
 

@@ -4,6 +4,7 @@ What belongs here: one attempt to send, and what its failure means. What does no
 to try again (`writer`).
 """
 
+import logging
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +22,8 @@ STALE_EPOCH = "QE001"
 
 CLAIMED = "QE002"
 """The SQLSTATE with which ``take_flush`` refuses a decision that another process took over."""
+
+LOGGER = logging.getLogger(__name__)
 
 _PASSING = ("25", "40", "53", "55", "57", "58")
 """SQLSTATE classes of trouble that passes: read-only, deadlock, resources, locks, shutdown, input/output."""
@@ -91,6 +94,8 @@ class Sender:
             if is_applied:
                 # It was applied: sent anew under another number it would be applied twice.
                 raise FlushTroubleError(error, is_ambiguous=True) from error
+            if error.sqlstate == STALE_EPOCH:
+                await self._report_refusal(connection, flush)
             raise self._explained(error, flush) from error
         return Acknowledgement(flush.handle.q_table_id, version, is_repeated)
 
@@ -138,6 +143,18 @@ class Sender:
                     STATEMENTS["find_flush"], flush.flush_id, timeout=self._timeout_seconds
                 )
             )
+
+    async def _report_refusal(self, connection: asyncpg.Connection, flush: Flush) -> None:
+        """Have the server count a flush it refused; its own transaction was undone, and its count with it."""
+        try:
+            await connection.execute(
+                STATEMENTS["note_refused_flush"],
+                *(flush.flush_id, flush.handle.q_table_id, flush.handle.epoch, flush.count),
+                timeout=self._timeout_seconds,
+            )
+        except (*LOST, TimeoutError, asyncpg.PostgresError) as error:
+            # The refusal itself stands and is told to the caller; only the count in the database is short.
+            LOGGER.warning("a refused flush of %s was not counted: %s", flush.handle.name, error)
 
     def _explained(self, error: asyncpg.PostgresError, flush: Flush) -> Exception:
         """Return what a refusal means; the transaction was undone by the server."""
