@@ -101,8 +101,8 @@ def read_triggers(
         start: number of each start, int64[..., K].
         settings: thresholds.
     """
-    drop_rate = settings.success_drop_points / 100.0
-    success_window = _first(settings.precision * success_error(baseline, recent) <= drop_rate)
+    success_worth = settings.precision * success_error(baseline, recent, settings.success_drop_points)
+    success_window = _first(success_worth <= settings.success_drop_points / 100.0)
     return_window = _first(settings.precision * return_error(baseline, recent) <= settings.reward_drop_points)
     log_evidence = log_harm_since_any(log_harm(baseline, recent, settings.effect_scale), start)
     return Readings(

@@ -48,14 +48,19 @@ def return_drop_reached(baseline: TaskCounts, recent: TaskCounts, drop_points: f
     return np.asarray(fallen >= round(drop_points * MICROPOINTS) * baseline.tasks * recent.tasks)
 
 
-def success_error(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:
-    """Return the standard error of a drop of the success rate if nothing changed, in [0, 1]; shape of both.
+def success_error(baseline: TaskCounts, recent: TaskCounts, drop_points: float) -> Float64Array:
+    """Return the standard error of a drop of this many percentage points, in [0, 1]; shape of both.
 
-    From both windows together, with one success and one failure more, so that 100 of 100 is not certainty.
-    Infinite where success is known nowhere.
+    With the baseline's rate, one success and one failure added so that 100 of 100 is not certainty, and for
+    recent tasks the larger spread of that and of the dropped rate: near 100 % failures are rare and come in
+    bunches. Infinite where success is known nowhere.
     """
-    rate = (baseline.successes + recent.successes + 1) / (baseline.known + recent.known + 2)
-    return np.sqrt(rate * (1.0 - rate) * (_inverse(baseline.known) + _inverse(recent.known)))
+    rate = (baseline.successes + 1) / (baseline.known + 2)
+    dropped = np.maximum(rate - drop_points / 100, 0.0)
+    spread, spread_then = rate * (1.0 - rate), dropped * (1.0 - dropped)
+    return np.sqrt(
+        spread * _inverse(baseline.known) + np.maximum(spread, spread_then) * _inverse(recent.known)
+    )
 
 
 def return_error(baseline: TaskCounts, recent: TaskCounts) -> Float64Array:

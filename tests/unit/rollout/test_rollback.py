@@ -49,9 +49,9 @@ def test_a_version_like_its_baseline_is_healthy() -> None:
     assert decision.fired == ()
 
 
-@pytest.mark.parametrize(("successes", "fires"), [(350, True), (351, False)])
+@pytest.mark.parametrize(("successes", "fires"), [(420, True), (421, False)])
 def test_exactly_ten_points_roll_back_and_one_task_less_does_not(successes: int, fires: bool) -> None:
-    decision = decide_rollback(watch((1600, 2000), (successes, 500)), NOW, (), CALM)
+    decision = decide_rollback(watch((1600, 2000), (successes, 600)), NOW, (), CALM)
     assert (Trigger.SUCCESS_RATE in decision.fired) is fires
     assert (decision.verdict is RollbackVerdict.ROLL_BACK) is fires
 
@@ -88,7 +88,7 @@ def test_harm_that_begins_late_is_found_in_the_recent_windows() -> None:
 
 
 def test_the_evidence_names_trigger_figures_and_windows() -> None:
-    decision = decide_rollback(watch((1600, 2000), (300, 500), 20.0), NOW)
+    decision = decide_rollback(watch((1600, 2000), (360, 600), 20.0), NOW)
     assert set(decision.fired) == set(Trigger)
     record = json.loads(json.dumps(decision.as_json()))
     assert record["verdict"] == "roll_back"

@@ -77,15 +77,19 @@ def test_a_mean_that_floating_point_would_miss_fires() -> None:
 
 
 def test_standard_errors_by_hand() -> None:
-    # 80 of 100 and 70 of 100, with one success and one failure more: 151 of 202.
-    rate = 151 / 202
-    assert success_error(tasks(80, 100), tasks(70, 100)) == pytest.approx(sqrt(rate * (1 - rate) * 0.02))
+    # 80 of 98 is 81 of 100 with one success and one failure more; ten points less is 0.71.
+    assert success_error(tasks(80, 98), tasks(70, 100), 10.0) == pytest.approx(
+        sqrt(0.81 * 0.19 / 98 + 0.71 * 0.29 / 100)
+    )
+    assert success_error(tasks(4, 98), tasks(0, 100), 10.0) == pytest.approx(
+        sqrt(0.05 * 0.95 / 98 + 0.05 * 0.95 / 100)
+    )
     spread = 20.0**2 * 100 / 99
     assert return_error(tasks(0, 100, 5.0, 20.0), tasks(0, 100, 1.0, 20.0)) == pytest.approx(
         sqrt(2 * spread / 100)
     )
     assert return_error(tasks(0, 100, 5.0, 20.0), tasks(0, 1)) == np.inf
-    assert success_error(tasks(0, 100), TaskCounts.of([1.0], [-1])) == np.inf
+    assert success_error(tasks(0, 100), TaskCounts.of([1.0], [-1]), 10.0) == np.inf
 
 
 def test_evidence_of_success_by_hand() -> None:
