@@ -17,6 +17,8 @@ class AlertKind(StrEnum):
     AGENT_STALE = "agent-stale"
     AGENT_SLOW = "agent-slow"
     RUN_FAILED = "run-failed"
+    POLICY_ROLLED_BACK = "policy-rolled-back"
+    POLICY_WORSE = "policy-worse"
 
     @property
     def runbook(self) -> str:

@@ -257,7 +257,8 @@ class ABTestingFramework:
         for test in await self._store.ab_tests.tests():
             if test.ended_at is not None and test.ended_at > moment:
                 kept = await self._store.ab_tests.analyses(test.experiment_id)
-                value = kept[-1].analysis["judgement"]["e_benefit"] if kept else 0.0
+                looks = [one.analysis["judgement"] for one in kept if "judgement" in one.analysis]
+                value = looks[-1]["e_benefit"] if looks else 0.0
                 # What is not finite is kept as nothing: it was more than any limit.
                 found[str(test.experiment_id)] = float("inf") if value is None else value
         return found
