@@ -183,13 +183,7 @@ class AlertStore:
         async def store() -> Alert | None:
             """Close and queue in one transaction."""
             async with self._database.transaction() as connection:
-                await connection.execute(STATEMENTS["lock_alert"], kind, subject)
-                found = await connection.fetchrow(STATEMENTS["resolve_alert"], kind, subject, by, why)
-                if found is None:
-                    return None
-                alert = Alert(**dict(found))
-                await _queue(connection, alert, "resolved", channels)
-                return alert
+                return await resolve_alert(connection, kind, subject, by, why, channels)
 
         return await self._database.repeated(store)
 
@@ -266,6 +260,19 @@ async def see_alert(connection: Connection, sighting: Sighting, channels: Sequen
         await _queue(connection, alert, "opened", channels)
     elif was_severity != alert.severity:
         await _queue(connection, alert, "escalated", channels)
+    return alert
+
+
+async def resolve_alert(
+    connection: Connection, kind: str, subject: str, by: str, why: str, channels: Sequence[Channel]
+) -> Alert | None:
+    """Close the open alert of a kind and subject, as `AlertStore.resolve` does, in the caller's transaction."""
+    await connection.execute(STATEMENTS["lock_alert"], kind, subject)
+    found = await connection.fetchrow(STATEMENTS["resolve_alert"], kind, subject, by, why)
+    if found is None:
+        return None
+    alert = Alert(**dict(found))
+    await _queue(connection, alert, "resolved", channels)
     return alert
 
 

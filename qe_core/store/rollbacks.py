@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from qe_core.store.ab_records import EndVerdict
-from qe_core.store.alerts import Channel, Sighting, see_alert
+from qe_core.store.alerts import Channel, Sighting, resolve_alert, see_alert
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import CoolDownError, PolicyError
 from qe_core.store.policy_records import Alias, Mode, PolicyVersion, RollbackEvent, ServingState
@@ -93,7 +93,7 @@ async def roll_back(database: Database, wanted: Rollback) -> RollbackEvent:
         )
         if before.mode is Mode.LEARNING:
             await _leave_out(connection, rollback_id, target)
-        await see_alert(connection, _sighting(wanted, rollback_id, target), wanted.channels)
+        await _alert(connection, wanted, rollback_id, target)
         await connection.execute(STATEMENTS["announce_table"], table["q_table_id"], version)
         await connection.execute(STATEMENTS["announce_serving"], agent)
         return (await read_rollbacks(connection, agent, rollback_id))[0]
@@ -178,8 +178,11 @@ async def _leave_out(connection: Connection, rollback_id: int, target: PolicyVer
     )
 
 
-def _sighting(wanted: Rollback, rollback_id: int, target: PolicyVersion) -> Sighting:
-    return Sighting(
+async def _alert(connection: Connection, wanted: Rollback, rollback_id: int, target: PolicyVersion) -> None:
+    """Open an alert; one that an earlier rollback left open is closed, so that this one is told as well."""
+    again = f"rolled back again, by rollback {rollback_id}"
+    await resolve_alert(connection, ALERT_KIND, wanted.agent, wanted.by, again, wanted.channels)
+    sighting = Sighting(
         kind=ALERT_KIND,
         subject=wanted.agent,
         severity="critical",
@@ -187,3 +190,4 @@ def _sighting(wanted: Rollback, rollback_id: int, target: PolicyVersion) -> Sigh
         runbook=f"docs/runbooks/{ALERT_KIND}.md",
         observation=f"rollback {rollback_id}",
     )
+    await see_alert(connection, sighting, wanted.channels)

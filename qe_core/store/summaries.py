@@ -56,7 +56,7 @@ async def fold_chunks(
 ) -> int:
     """Add chunks to the summaries, mark them as folded, and return how many experiences that were.
 
-    A chunk that is folded already is left alone.
+    What a rollback excluded is marked and not counted.
 
     Args:
         connection: inside a transaction, which makes both one.
@@ -70,14 +70,13 @@ async def fold_chunks(
         STATEMENTS["read_expired_chunks"], before, agent, chunk_ids, output=decoder.feed, format="binary"
     )
     found = decoder.columns()
-    if len(found["state"]) == 0:
-        return 0
-    merged = _merged(await read_summaries(connection, agent, fingerprint), found)
-    await connection.execute(STATEMENTS["create_incoming_summaries"])
-    await connection.copy_to_table(
-        "incoming_summaries", source=BytesIO(_FORMAT.encode(merged)), format="binary"
-    )
-    await connection.execute(STATEMENTS["write_summaries"], agent, fingerprint)
+    if len(found["state"]) > 0:
+        merged = _merged(await read_summaries(connection, agent, fingerprint), found)
+        await connection.execute(STATEMENTS["create_incoming_summaries"])
+        await connection.copy_to_table(
+            "incoming_summaries", source=BytesIO(_FORMAT.encode(merged)), format="binary"
+        )
+        await connection.execute(STATEMENTS["write_summaries"], agent, fingerprint)
     marked = affected_count(await connection.execute(STATEMENTS["mark_folded"], before, agent, chunk_ids))
     if marked != len(chunk_ids):
         raise StoreError(

@@ -36,8 +36,8 @@ SELECT
     first_at,
     last_at,
     is_in_order
-FROM experience_chunks
-WHERE agent = $1 AND fingerprint = $2 AND NOT is_folded AND chunk_id BETWEEN $3 AND $4
+FROM learnable_chunks
+WHERE agent = $1 AND fingerprint = $2 AND chunk_id BETWEEN $3 AND $4
 ORDER BY first_at, chunk_id;
 
 -- name: read_transitions
@@ -52,10 +52,10 @@ SELECT
     next_state,
     terminated,
     truncated
-FROM experience_chunks
+FROM learnable_chunks
 WHERE
     agent = $1 AND fingerprint = $2 AND first_at BETWEEN $3 AND $4
-    AND NOT is_folded AND chunk_id BETWEEN $5 AND $6
+    AND chunk_id BETWEEN $5 AND $6
 ORDER BY first_at, chunk_id;
 
 -- name: read_transitions_in_order
@@ -69,10 +69,10 @@ SELECT
     next_state,
     terminated,
     truncated
-FROM experience_chunks
+FROM learnable_chunks
 WHERE
     agent = $1 AND fingerprint = $2 AND first_at BETWEEN $3 AND $4
-    AND NOT is_folded AND chunk_id BETWEEN $5 AND $6
+    AND chunk_id BETWEEN $5 AND $6
 ORDER BY first_at, chunk_id;
 
 -- name: read_single_transitions
@@ -86,7 +86,7 @@ SELECT
     single.next_state,
     single.terminated,
     single.truncated
-FROM experience_chunks AS chunks
+FROM learnable_chunks AS chunks
 CROSS JOIN
     LATERAL unnest(
         chunks.occurred_at, chunks.state, chunks.action, chunks.reward, chunks.next_state, chunks.terminated,
@@ -96,7 +96,7 @@ CROSS JOIN
     )
 WHERE
     chunks.agent = $1 AND chunks.fingerprint = $2 AND chunks.first_at BETWEEN $3 AND $4
-    AND NOT chunks.is_folded AND chunks.chunk_id BETWEEN $5 AND $6;
+    AND chunks.chunk_id BETWEEN $5 AND $6;
 
 -- name: read_keys
 -- What orders experiences of equal times, for some of an agent's chunks.
@@ -181,7 +181,7 @@ FROM (
         single.exploration_rate,
         single.success,
         chunks.chunk_id * 65536 + single.position - 1 AS experience_id
-    FROM experience_chunks AS chunks
+    FROM learnable_chunks AS chunks
     CROSS JOIN
         LATERAL unnest(
             chunks.occurred_at, chunks.episode, chunks.step, chunks.reward, chunks.terminated,
@@ -190,7 +190,7 @@ FROM (
             occurred_at, episode, step, reward, terminated, truncated, exploration_rate, success, position
         )
     WHERE
-        chunks.agent = $1 AND ($2::text IS null OR chunks.fingerprint = $2::text) AND NOT chunks.is_folded
+        chunks.agent = $1 AND ($2::text IS null OR chunks.fingerprint = $2::text)
 ) AS steps
 GROUP BY source, episode
 ORDER BY max(occurred_at), source, episode;

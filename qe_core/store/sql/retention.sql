@@ -41,15 +41,15 @@ WHERE chunks.arrived_at < $1 AND NOT chunks.is_folded AND chunks.last_at < kept_
 ORDER BY chunks.agent, chunks.fingerprint, chunks.chunk_id;
 
 -- name: read_expired_chunks
--- What is counted of some chunks that arrived before a moment.
+-- What is counted of some chunks that arrived before a moment; nothing of those a rollback excluded.
 SELECT
     state,
     action,
     reward,
     next_state,
     terminated
-FROM experience_chunks
-WHERE arrived_at < $1 AND agent = $2 AND chunk_id = any($3::bigint[]) AND NOT is_folded
+FROM learnable_chunks
+WHERE arrived_at < $1 AND agent = $2 AND chunk_id = any($3::bigint[])
 ORDER BY chunk_id;
 
 -- name: mark_folded
@@ -198,8 +198,7 @@ FROM (
         fingerprint,
         experiences AS live,
         0 AS summarised
-    FROM experience_chunks
-    WHERE NOT is_folded
+    FROM learnable_chunks
     UNION ALL
     SELECT
         agent,

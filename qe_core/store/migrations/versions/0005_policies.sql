@@ -452,6 +452,60 @@ COMMENT ON COLUMN excluded_experiences.excluded_by IS 'The rollback that exclude
 COMMENT ON COLUMN excluded_experiences.readmitted_by IS 'The rollback that undid that; null while excluded.';
 COMMENT ON COLUMN excluded_experiences.experiences IS 'As in experience_chunks.';
 
+CREATE VIEW learnable_chunks AS
+SELECT
+    chunks.chunk_id,
+    chunks.arrived_at,
+    chunks.agent,
+    chunks.fingerprint,
+    chunks.source,
+    chunks.experiences,
+    chunks.first_at,
+    chunks.last_at,
+    chunks.is_in_order,
+    chunks.occurred_at,
+    chunks.episode,
+    chunks.step,
+    chunks.state,
+    chunks.action,
+    chunks.reward,
+    chunks.next_state,
+    chunks.terminated,
+    chunks.truncated,
+    chunks.exploration_rate,
+    chunks.success
+FROM experience_chunks AS chunks
+-- A probe of the index for each chunk: it keeps the order in which chunks are read.
+LEFT JOIN LATERAL (
+    SELECT excluding.chunk_id FROM excluded_experiences AS excluding
+    WHERE excluding.chunk_id = chunks.chunk_id AND excluding.readmitted_by IS null
+    ORDER BY excluding.chunk_id
+    LIMIT 1
+) AS excluded ON true
+WHERE NOT chunks.is_folded AND excluded.chunk_id IS null;
+
+COMMENT ON VIEW learnable_chunks IS 'The chunks of the log that are learned from: not folded, not excluded.';
+COMMENT ON COLUMN learnable_chunks.chunk_id IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.arrived_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.agent IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.fingerprint IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.source IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.experiences IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.first_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.last_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.is_in_order IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.occurred_at IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.episode IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.step IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.state IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.action IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.reward IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.next_state IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.terminated IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.truncated IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.exploration_rate IS 'As in experience_chunks.';
+COMMENT ON COLUMN learnable_chunks.success IS 'As in experience_chunks.';
+
 CREATE TABLE refused_flushes (
     flush_id uuid PRIMARY KEY,
     q_table_id int NOT NULL,
