@@ -22,7 +22,7 @@ class ABTestSettings:
             of the intervals missing the truth. In (0, 0.5).
         minimum_effect: effect size (standardised difference of reward) below which shipping is not worth it,
             > 0.
-        minimum_per_arm: recorded units an arm needs before it can be promoted or given up.
+        minimum_per_arm: recorded units an arm needs before it can be promoted or given up; at least 10.
         minimum_for_harm: recorded units an arm needs before the test can stop for harm; at least 10.
         maximum_per_arm: recorded units in the smaller arm at which an undecided test is given up.
         prior_scale: effect size the sequential test is tuned for, > 0; ADR 0081 has the measurement.
@@ -38,7 +38,7 @@ class ABTestSettings:
         dwell_at_full: shortest time at 100 % with the hold-out, before the candidate becomes stable.
         longest_in_stage: time after which a test still undecided is given up; with developers as units there
             may never be more of them.
-        minimum_to_advance: recorded units an arm needs at 10 % before the rollout goes on to 50 %.
+        minimum_to_advance: recorded units an arm needs at 10 % before the rollout goes on to 50 %; at least 2.
     """
 
     significance: float = 0.05
@@ -70,7 +70,7 @@ class ABTestSettings:
                     f"{name} must lie in (0, {highest:g}), got {getattr(self, name)}: change it"
                 )
         for name, least in (
-            ("minimum_for_harm", 10), ("minimum_to_advance", 10), ("minimum_per_arm", 10),
+            ("minimum_for_harm", 10), ("minimum_to_advance", 2), ("minimum_per_arm", 10),
             ("maximum_per_arm", self.minimum_per_arm),
         ):  # fmt: skip
             if getattr(self, name) < least:
