@@ -17,6 +17,7 @@ from qe_core.cli import (
     experiments,
     exporting,
     importing,
+    pilot,
     serving,
     sharing_experiments,
     status,
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command("demo", cls=Command)(demonstration.demo)
+app.command("pilot", cls=Command)(pilot.pilot)
 app.command("report", cls=Command)(demonstration.report)
 app.command("up", cls=Command)(serving.up)
 app.command("status", cls=Command)(status.status)

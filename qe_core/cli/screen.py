@@ -4,7 +4,7 @@ What belongs here: consoles and the widgets all commands share. What does not: w
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -95,6 +95,32 @@ def progress_shown() -> Iterator[ReportProgress]:
     )
     with Progress(*columns, console=screen, transient=True) as bars:
         yield _Bars(bars)
+
+
+@contextmanager
+def figures_shown(total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield what is told how far something long is, with the figures that matter now; to standard error.
+
+    Args:
+        total: how far it goes.
+    """
+    screen = console(is_error=True)
+    if not screen.is_terminal:
+        spoke_at = 0.0
+
+        def say_now_and_then(done: int, figures: str) -> None:
+            """Print a line, but not too often."""
+            nonlocal spoke_at
+            if done >= total or time.monotonic() - spoke_at > QUIET_SECONDS:
+                spoke_at = time.monotonic()
+                screen.print(escape(f"{done:,} of {total:,}  {figures}"))
+
+        yield say_now_and_then
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=screen, transient=True) as bars:
+        bar = bars.add_task("", total=total)
+        yield lambda done, figures: bars.update(bar, completed=done, description=escape(figures))
 
 
 class _Bars:

@@ -3,7 +3,8 @@
 What belongs here: what is said. What does not: starting and stopping (`qe_core.runtime.serving`).
 """
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 import typer
 
@@ -27,12 +28,17 @@ def up(
     serve_until_interrupted(port)
 
 
-def serve_until_interrupted(port: int) -> None:
-    """Start everything, say where it is, and stop it all again at Ctrl-C."""
-    from qe_core.runtime.serving import Services, serve  # keeps `qe --help` quick
+def serve_until_interrupted(port: int, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Start everything, say where it is, and stop it all again at Ctrl-C.
+
+    Args:
+        port: of the web UI.
+        work: done meanwhile, from the moment the web UI answers.
+    """
+    from qe_core.runtime.serving import Services, nothing, serve  # keeps `qe --help` quick
 
     def ready(services: Services) -> None:
         say(f"[bold]{services.url}[/]   (log: {services.log_file}; Ctrl-C stops everything)")
 
-    wait_for(serve(port, ready, note))
+    wait_for(serve(port, ready, note, work or nothing))
     note("stopped; nothing is left running")

@@ -8,6 +8,7 @@ from qe_core.config.loading import LoadedSettings, Origin, flatten, load_setting
 from qe_core.config.locations import (
     configured_database_url,
     configured_webhook_url,
+    home_apart,
     project_home,
     settings_file,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "configured_database_url",
     "configured_webhook_url",
     "flatten",
+    "home_apart",
     "load_settings",
     "project_home",
     "settings_file",

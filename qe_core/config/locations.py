@@ -5,6 +5,8 @@ What belongs here: reading the few variables that name places. What does not: se
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qe_core.errors import ConfigError
@@ -15,11 +17,29 @@ WEBHOOK_VARIABLE = "QE_ALERT_WEBHOOK_URL"
 WEBHOOK_FILE_VARIABLE = "QE_ALERT_WEBHOOK_URL_FILE"
 SETTINGS_VARIABLE = "QE_SETTINGS"
 SETTINGS_NAME = "learning.json"
+DAGSTER_HOME_VARIABLE = "DAGSTER_HOME"
 
 
 def project_home() -> Path:
     """Return the directory of this project's private files: ``QE_HOME``, or ``.qe`` in the present one."""
     return Path(os.environ.get(HOME_VARIABLE) or ".qe").expanduser().resolve()
+
+
+@contextmanager
+def home_apart(home: Path) -> Iterator[None]:
+    """Let this process and its children work in a home of its own, on an embedded server of its own.
+
+    Args:
+        home: the other home; whatever database or Dagster home was configured is not touched meanwhile.
+    """
+    hidden = (HOME_VARIABLE, DATABASE_VARIABLE, DAGSTER_HOME_VARIABLE)
+    before = {name: os.environ.pop(name) for name in hidden if name in os.environ}
+    os.environ[HOME_VARIABLE] = str(home)
+    try:
+        yield
+    finally:
+        del os.environ[HOME_VARIABLE]
+        os.environ.update(before)
 
 
 def configured_database_url() -> str | None:

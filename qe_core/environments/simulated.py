@@ -66,11 +66,18 @@ class SimulatedEnv(gymnasium.Env[np.int64, np.int64]):
 
         Args:
             seed: restarts the environment's source of chance.
-            options: not used.
+            options: ``state`` for the code of the state to start in, in place of one drawn.
+
+        Raises:
+            StateError: the world never reaches that state.
         """
         super().reset(seed=seed, options=options)
         starts = np.flatnonzero(self.world.start)
         self._state = int(self.np_random.choice(starts, p=self.world.start[starts]))
+        if options and "state" in options:
+            self._state = int(options["state"])
+            if not (0 <= self._state < self.world.state_count and self.world.is_reachable[self._state]):
+                raise StateError(f"no task is ever in state {self._state} of this world; name another one")
         return np.int64(self._state), {}
 
     def step(self, action: SupportsInt) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:

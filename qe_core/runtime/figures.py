@@ -20,6 +20,7 @@ from qe_core.runtime.experiments.convergence_file import read_curves
 from qe_core.runtime.overview import Overview, fleet_overview
 from qe_core.runtime.pilot_figures import PilotFigures, pilot_figures
 from qe_core.runtime.sessions import PILOT
+from qe_core.runtime.value_reached import ValueReached
 from qe_core.store import Level, StatsWindow, Store, StoredTable
 
 CURVE_POINTS = 40
@@ -39,34 +40,6 @@ class Curve:
 
     episodes: tuple[int, ...]
     returns: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ValueReached:
-    """What the stored table is worth in the agent's simulated world, exactly, from its start distribution.
-
-    Attributes:
-        value: of the greedy policy of the stored table, points.
-        optimum: of the best policy there is.
-        random: of choosing at random.
-        best_fixed: of the best single action.
-        best_fixed_action: which one.
-    """
-
-    value: float
-    optimum: float
-    random: float
-    best_fixed: float
-    best_fixed_action: str
-
-    def percent(self, value: float) -> float:
-        """Return a value in percent of the optimum."""
-        return 100.0 * value / self.optimum
-
-    @property
-    def percent_of_optimum(self) -> float:
-        """The reached value in percent of the optimum."""
-        return self.percent(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +211,7 @@ def _reached(contract: AgentContract, stored: StoredTable | None, settings: Sett
         world = world_of(contract, WORLD_SEED)
     except NoWorldError:
         return None
-    discount = contract.discount_or(settings.learning.discount)
-    fixed = world.fixed_values(discount)
-    return ValueReached(
-        value=world.value_of(stored.table.greedy(), discount),
-        optimum=world.optimal_value(discount),
-        random=world.random_value(discount),
-        best_fixed=float(fixed.max()),
-        best_fixed_action=contract.action_names[int(fixed.argmax())],
-    )
+    return ValueReached.of(world, stored.table, contract.discount_or(settings.learning.discount))
 
 
 async def _curve(store: Store, contract: AgentContract) -> Curve | None:

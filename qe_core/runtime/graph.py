@@ -8,8 +8,8 @@ import asyncio
 import json
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
@@ -99,6 +99,77 @@ async def materialize(agents: Sequence[str], hear: Callable[[Message], None]) ->
         raise GraphError(
             f"the graph did not finish: {reasons}\nrun it again after mending that: finished parts stay"
         )
+
+
+class Rounds:
+    """A program of the graph that materialises what follows from an agent's experiences when it is asked.
+
+    Starting the graph takes seconds, a round much less; so it is started once. Made by `rounds_of`.
+
+    Args:
+        process: the program.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._last_words: deque[str] = deque(maxlen=SHOWN_LINES)
+        self._complaints = asyncio.create_task(_listen(process.stderr, None, self._last_words))
+
+    async def materialize(self) -> None:
+        """Materialise experiences, tables, statistics windows and verdict once more, as they are now.
+
+        Raises:
+            GraphError: a part of the graph failed, or the program ended.
+        """
+        told, heard = self._process.stdin, self._process.stdout
+        assert told is not None, "the child was started with pipes"
+        assert heard is not None, "the child was started with pipes"
+        failures = []
+        told.write(b"again\n")
+        async with aclosing(_lines(heard)) as lines:
+            async for line in lines:
+                message = _message(line) or {}
+                if "error" in message:
+                    failures.append(str(message["error"]))
+                if message.get("finished"):
+                    return
+                if "finished" in message:
+                    break
+        reasons = "\n".join(failures or self._last_words)
+        raise GraphError(f"the graph did not finish: {reasons}\nrun it again after mending that")
+
+    async def end(self) -> None:
+        """Let the program end by itself, which it does when nobody can ask it any more."""
+        assert self._process.stdin is not None, "the child was started with pipes"
+        self._process.stdin.close()
+        await self._process.wait()
+        await self._complaints
+
+
+@asynccontextmanager
+async def rounds_of(agent: str) -> AsyncIterator[Rounds]:
+    """Yield what materialises what follows from an agent's experiences, as often as it is asked.
+
+    Args:
+        agent: its name.
+
+    Raises:
+        GraphError: the graph is not installed.
+        ConfigError: a setting is wrong.
+    """
+    from qe_core.config import load_settings  # keeps `qe --help` quick
+
+    require_pipelines()
+    load_settings()
+    mark = uuid4().hex
+    command = [sys.executable, "-m", "qe_pipelines.rounds", "--agent", agent]
+    process = await processes.start(command, mark, is_told=True)
+    rounds = Rounds(process)
+    try:
+        yield rounds
+        await rounds.end()
+    finally:
+        await processes.stop(process, mark)
 
 
 async def _listen(

@@ -23,7 +23,12 @@ MARK = "QE_PROCESS_GROUP"
 
 
 async def start(
-    command: Sequence[str], mark: str, variables: Mapping[str, str] | None = None, output: int | None = None
+    command: Sequence[str],
+    mark: str,
+    variables: Mapping[str, str] | None = None,
+    output: int | None = None,
+    *,
+    is_told: bool = False,
 ) -> asyncio.subprocess.Process:
     """Return a started child in a session of its own, so that a Ctrl-C reaches it only through us.
 
@@ -32,11 +37,12 @@ async def start(
         mark: a text no other child has; see `left_over`.
         variables: environment variables on top of our own.
         output: file descriptor for its output, or None for pipes.
+        is_told: whether we write to its standard input.
     """
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=pipe if is_told else asyncio.subprocess.DEVNULL,
         stdout=pipe if output is None else output,
         stderr=pipe if output is None else asyncio.subprocess.STDOUT,
         env={**os.environ, **(variables or {}), MARK: mark},

@@ -9,11 +9,11 @@ import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 from urllib.error import URLError
 from uuid import uuid4
 
@@ -49,6 +49,10 @@ class Services:
     log_file: Path
 
 
+async def nothing() -> None:
+    """Do nothing beside the services."""
+
+
 def require_free_port(port: int) -> None:
     """Check that nobody listens on a port of this machine.
 
@@ -65,17 +69,24 @@ def require_free_port(port: int) -> None:
             ) from error
 
 
-async def serve(port: int, on_ready: Callable[[Services], None], tell: Callable[[str], None]) -> None:
+async def serve(
+    port: int,
+    on_ready: Callable[[Services], None],
+    tell: Callable[[str], None],
+    work: Callable[[], Coroutine[Any, Any, None]] = nothing,
+) -> None:
     """Start everything, and stop it all again at SIGINT, SIGTERM or SIGHUP.
 
     Args:
         port: for the web UI, on this machine only.
         on_ready: called when the web UI answers.
         tell: told what is being done.
+        work: done beside it from then on; when it is over everything goes on running.
 
     Raises:
         ServingError: the port is taken, Dagster ended by itself, or a process would not end.
         StoreError: the database cannot be started.
+        Exception: what the work raises, after everything was stopped.
     """
     require_pipelines()
     require_free_port(port)
@@ -91,7 +102,7 @@ async def serve(port: int, on_ready: Callable[[Services], None], tell: Callable[
             if not stop.done() and not watch.done():
                 answer.result()
                 on_ready(Services(f"http://{HOST}:{port}", log_file))
-                await asyncio.wait({watch, stop}, return_when=asyncio.FIRST_COMPLETED)
+                await _working(work, {watch, stop})
             for task in (answer, stop):
                 task.cancel()
             if watch.done() and not stopping.is_set():
@@ -99,6 +110,18 @@ async def serve(port: int, on_ready: Callable[[Services], None], tell: Callable[
                     f"Dagster ended by itself with exit code {watch.result()}:\n{_tail(log_file)}"
                 )
             watch.cancel()
+
+
+async def _working(work: Callable[[], Coroutine[Any, Any, None]], ends: set[asyncio.Task[Any]]) -> None:
+    """Work until it is done, and wait until one of the ends comes, which cuts the work short."""
+    working = asyncio.create_task(work())
+    await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    if working.done():
+        working.result()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
 
 
 def _stop_event() -> asyncio.Event:
