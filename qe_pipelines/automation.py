@@ -46,6 +46,18 @@ retention = dg.define_asset_job(
     description="Count old experiences in summaries, remove them, and check that nothing is lost.",
     config=IN_PROCESS,
 )
+snapshots = dg.define_asset_job(
+    "snapshots",
+    selection=dg.AssetSelection.assets("policy_snapshots"),
+    description="Freeze what every agent decides by; let outgrown versions go.",
+    config=IN_PROCESS,
+)
+rollouts = dg.define_asset_job(
+    "rollouts",
+    selection=dg.AssetSelection.assets("ab_results", "rollout_state", "rollback_events"),
+    description="Judge every running A/B test and have its rollout go on, stay or end.",
+    config=IN_PROCESS,
+)
 checks = dg.define_asset_job(
     "checks",
     selection=dg.AssetSelection.all_asset_checks(),
@@ -61,7 +73,7 @@ UNFINISHED = [
 ]
 """The states of a run that has yet to end."""
 
-JOBS = [whole_graph, learn, replay, statistics, retention, checks]
+JOBS = [whole_graph, learn, replay, statistics, snapshots, rollouts, retention, checks]
 
 
 def all_agents(run_key: str | None = None) -> dg.RunRequest:

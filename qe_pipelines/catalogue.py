@@ -14,8 +14,9 @@ class Stage:
     EXPERIENCES = "stage_1_experiences"
     Q_TABLES = "stage_2_q_tables"
     CONVERGENCE = "stage_3_convergence"
-    REPORTING = "stage_4_reporting"
-    MAINTENANCE = "stage_5_maintenance"
+    ROLLOUT = "stage_4_rollout"
+    REPORTING = "stage_5_reporting"
+    MAINTENANCE = "stage_6_maintenance"
 
 
 def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadataValue]:
@@ -59,4 +60,39 @@ STATISTICS_COLUMNS = table_columns(
     bellman_residual=("float8", "largest residual against the empirical MDP, points"),
     greedy_churn=("float8", "visit-weighted share of states whose best action changed"),
     verdict=("text", "insufficient data, learning, converged, diverging or stale"),
+)
+POLICY_VERSION_COLUMNS = table_columns(
+    number=("bigint", "unique over the fleet; what experiences carry"),
+    agent=("text", "whose policy it is"),
+    fingerprint=("text", "contract of the agent's own table"),
+    own_snapshot=("bigint", "the agent's own table, frozen"),
+    category_snapshot=("bigint", "its category's table, frozen"),
+    fleet_snapshot=("bigint", "the fleet's table, frozen"),
+    reason=("text", "why it was frozen"),
+    created_by=("text", "who asked for it"),
+    created_at=("timestamptz", "when"),
+)
+AB_ANALYSIS_COLUMNS = table_columns(
+    experiment_id=("bigint", "the test"),
+    stage=("smallint", "its stage then, percent"),
+    verdict=("text", "not enough data, continue, promote, stop for harm, stop for futility or invalid"),
+    analysis=("json", "effect, interval, evidence, power, counts and guardrails"),
+    analysed_at=("timestamptz", "when"),
+)
+SERVING_COLUMNS = table_columns(
+    agent=("text", "who"),
+    mode=("text", "learning: follows the live table; serving: follows a frozen version"),
+    stable=("bigint", "the version that serves"),
+    candidate=("bigint", "the version that is tested"),
+    stage=("smallint", "share of units offered the candidate, percent"),
+)
+ROLLBACK_COLUMNS = table_columns(
+    rollback_id=("bigint", "in order"),
+    agent=("text", "whose policy was taken back"),
+    trigger=("text", "what fired: a rule, or a person"),
+    evidence=("json", "the figures it fired on"),
+    from_version=("bigint", "the live table as it was found, frozen"),
+    to_version=("bigint", "what was restored"),
+    served_version=("bigint", "the version that did harm; null for the live table"),
+    happened_at=("timestamptz", "when"),
 )

@@ -13,13 +13,24 @@ from qe_pipelines.defs.experiences.sensors import new_experiences
 from qe_pipelines.defs.maintenance.alerts import alert_deliveries
 from qe_pipelines.defs.maintenance.failures import run_failures, run_recoveries
 from qe_pipelines.defs.maintenance.retention import daily_retention
+from qe_pipelines.defs.rollout.jobs import override_rollout, rollback_policy
+from qe_pipelines.defs.rollout.schedules import hourly_snapshots, staged_rollout
+from qe_pipelines.defs.rollout.watch import policy_rollbacks
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
 definitions = dg.Definitions(
     assets=dg.load_assets_from_package_module(defs),
     asset_checks=dg.load_asset_checks_from_package_module(defs),
-    jobs=automation.JOBS,
-    schedules=[replay_training, statistics_windows, daily_retention],
-    sensors=[new_experiences, divergence, stale_agents, alert_deliveries, run_failures, run_recoveries],
+    jobs=[*automation.JOBS, rollback_policy, override_rollout],
+    schedules=[replay_training, statistics_windows, hourly_snapshots, staged_rollout, daily_retention],
+    sensors=[
+        new_experiences,
+        divergence,
+        stale_agents,
+        policy_rollbacks,
+        alert_deliveries,
+        run_failures,
+        run_recoveries,
+    ],
     resources={"database": FleetDatabase(), "settings": FleetSettings()},
 )

@@ -5,7 +5,8 @@ what is drawn.
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,43 @@ INK = "#1f4e79"
 PALE = "#9dc3e6"
 SMOOTHING_EPISODES = 50
 """Episodes in the moving mean of a learning curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectLook:
+    """Effect of a candidate at one look at its test.
+
+    Attributes:
+        units: recorded until then, over both arms.
+        estimate: reward of treatment minus control, points.
+        lower: always-valid lower bound.
+        upper: always-valid upper bound.
+    """
+
+    units: int
+    estimate: float
+    lower: float
+    upper: float
+
+
+def effect_picture(looks: Sequence[EffectLook]) -> dg.MarkdownMetadataValue:
+    """Return a plot of effect and always-valid interval over the units recorded; the last look is dotted."""
+
+    def draw(axes: "Axes") -> None:
+        units = [look.units for look in looks]
+        axes.fill_between(
+            units, [look.lower for look in looks], [look.upper for look in looks], color=PALE, alpha=0.6
+        )
+        axes.plot(units, [look.estimate for look in looks], color=INK, linewidth=1.5)
+        for look in looks[-1:]:
+            axes.errorbar(
+                look.units, look.estimate, [[look.estimate - look.lower], [look.upper - look.estimate]],
+                fmt="o", color=INK, markersize=4, capsize=3,
+            )  # fmt: skip
+        axes.axhline(0.0, color="grey", linewidth=0.8)
+        axes.set(xlabel="units recorded", ylabel="effect, points", title="Candidate minus stable")
+
+    return _picture("effect and always-valid interval", draw)
 
 
 def learning_curve_picture(returns: EpisodeReturns) -> dg.MarkdownMetadataValue:

@@ -88,15 +88,17 @@ def test_dagster_dev_answers_and_leaves_no_process(
     assert {
         "experiences", "individual_q_table", "category_q_table/core_testing", "fleet_q_table",
         "convergence_statistics", "replayed_policy", "fleet_report", "views/agent_health",
+        "policy_snapshots", "ab_results", "rollout_state", "rollback_events", "views/rollbacks",
     } <= names.keys()  # fmt: skip
     assert names["individual_q_table"]["isPartitioned"]
-    assert names["views/agent_health"]["groupName"] == "stage_4_reporting"
+    assert names["views/agent_health"]["groupName"] == "stage_5_reporting"
     assert data["shouldShowNux"] is False
     [repository] = data["repositoriesOrError"]["nodes"]  # type: ignore[call-overload]
     assert {line["name"]: line["sensorState"]["status"] for line in repository["sensors"]} == {
         "new_experiences": "RUNNING",
         "divergence": "RUNNING",
         "stale_agents": "RUNNING",
+        "policy_rollbacks": "RUNNING",
         "alert_deliveries": "RUNNING",
         "run_failures": "RUNNING",
         "run_recoveries": "RUNNING",
@@ -104,6 +106,8 @@ def test_dagster_dev_answers_and_leaves_no_process(
     assert {line["name"]: line["scheduleState"]["status"] for line in repository["schedules"]} == {
         "replay_training": "RUNNING",
         "statistics_windows": "RUNNING",
+        "hourly_snapshots": "RUNNING",
+        "staged_rollout": "RUNNING",
         "daily_retention": "RUNNING",
     }
 

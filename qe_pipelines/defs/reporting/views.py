@@ -27,6 +27,17 @@ SOURCES = {
     "q_values": dg.AssetKey("fleet_q_table"),
     "learning_stats": dg.AssetKey("convergence_statistics"),
     "alerts": dg.AssetKey("convergence_statistics"),
+    "policy_versions": dg.AssetKey("policy_snapshots"),
+    "table_snapshots": dg.AssetKey("policy_snapshots"),
+    "ab_units": dg.AssetKey("ab_results"),
+    "ab_analyses": dg.AssetKey("rollout_state"),
+    "ab_tests": dg.AssetKey("rollout_state"),
+    "policy_aliases": dg.AssetKey("rollout_state"),
+    "agent_modes": dg.AssetKey("rollout_state"),
+    "policy_history": dg.AssetKey("rollout_state"),
+    "rollback_events": dg.AssetKey("rollback_events"),
+    "excluded_experiences": dg.AssetKey("rollback_events"),
+    "refused_flushes": dg.AssetKey("rollback_events"),
 }
 """Which asset fills each table the views read; the last one to do so where there are several."""
 

@@ -1,0 +1,1 @@
+"""Which policy serves, and why: versions, A/B tests, staged rollout, rollback."""
