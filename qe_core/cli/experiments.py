@@ -26,6 +26,7 @@ app = typer.Typer(
 class Rule(StrEnum):
     """How sessions choose, as in the setting ``exploration.session_rule``."""
 
+    POOLED = "pooled"
     MATCHING = "matching"
     EPSILON_GREEDY = "epsilon_greedy"
 

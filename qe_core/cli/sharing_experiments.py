@@ -50,10 +50,13 @@ def transfer(
             "--agents",
             "--agent",
             metavar="NAME",
-            help="Newcomers; repeat for several. By default all agents with a similarity group.",
+            help="Newcomers; repeat for several. By default all agents.",
         ),
     ] = None,
     worlds: Worlds = "0-19",
+    has_lookups: Annotated[
+        bool, typer.Option("--lookups", help="Also compare acting on looked-up values; takes far longer.")
+    ] = False,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
     plot_file: Annotated[
@@ -62,23 +65,24 @@ def transfer(
 ) -> None:
     """Let agents start as newcomers in fleets that have learned, and compare with learning alone.
 
-    Nothing is stored. With 20 worlds it takes some ten minutes.
+    Nothing is stored. With 20 worlds it takes some twenty minutes of processor time.
 
     Examples:
         qe experiment transfer
         qe experiment transfer --agent chaos-engineer --worlds 0-4 --plot newcomers.png
     """
     from qe_core.config import load_settings  # keeps `qe --help` quick
+    from qe_core.environments.catalogue import declarations
     from qe_core.fleet import registry
-    from qe_core.hierarchy.transfer_manager import TransferLearningManager
+    from qe_core.runtime.experiments.newcomer import QUICK_WAYS, Way
     from qe_core.runtime.experiments.transfer import newcomers
     from qe_core.runtime.experiments.transfer_report import draw_newcomers, markdown_of, write_newcomers
 
     settings, fleet = load_settings().values, registry()
-    manager = TransferLearningManager.of(fleet, settings)
-    chosen = [fleet.get(name).name for name in agents or fleet.names() if agents or manager.groups_of(name)]
+    chosen = [fleet.get(name).name for name in agents or declarations()]
+    ways = tuple(Way) if has_lookups else QUICK_WAYS
     with progress_shown() as progress:
-        curves = list(newcomers(chosen, numbers_in(worlds), settings, progress=progress))
+        curves = list(newcomers(chosen, numbers_in(worlds), settings, ways, progress))
     say(markdown_of(curves))
     _write(markdown_file, markdown_of(curves))
     if json_file is not None:

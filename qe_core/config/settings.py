@@ -65,9 +65,9 @@ class ExplorationSettings(Section):
 
     session_rule: Literal["pooled", "matching", "epsilon_greedy"] = Field(
         default="pooled",
-        description="How simulated sessions choose: each action as often as it may be the best by what was seen "
-        "so far, pooled over features and with what others know, or of each state and action alone; or greedy "
-        "by Q-learning with random actions at the rate below.",
+        description="How simulated sessions choose: each action as often as it may be the best by what was "
+        "seen, pooled over features and with what others know, or for every state by itself; or greedy by "
+        "Q-learning with random actions at the rate below.",
     )
     matching_rate: Fraction = Field(
         default=0.01, description="Share of random actions beside matching; keeps every propensity above 0."

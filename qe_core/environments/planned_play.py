@@ -26,8 +26,8 @@ from qe_core.learning.value_beliefs import ValueBelief, believed_values
 SMALL_RATE = 0.01
 """The share of random actions beside matching: keeps every propensity above it over A."""
 
-Advice = Callable[[ValueBelief], ValueBelief]
-"""What others know, added to what the agent has seen itself; over the reachable states in ascending order."""
+Beliefs = Callable[[EmpiricalMdp], ValueBelief]
+"""What an agent believes after what it has seen; over the reachable states in ascending order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PlanningSettings:
     schedule: ExplorationSchedule = field(default_factory=lambda: ExponentialSchedule(SMALL_RATE, SMALL_RATE))
     discount: float | None = None
     confidence: ConfidenceSettings = DEFAULT_CONFIDENCE
-    replan_share: float = 0.01
+    replan_share: float = 0.04
     horizon: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,11 +59,11 @@ def play_planned(
     rng: np.random.Generator,
     settings: PlanningSettings | None = None,
     known: EmpiricalMdp | None = None,
-    advice: Advice | None = None,
+    beliefs: Beliefs | None = None,
 ) -> EpisodeLog:
     """Return what an agent experiences that plans on what it has seen.
 
-    Before an episode it solves the empirical MDP of all experiences so far and takes each action with the
+    Before an episode it asks what to believe after all experiences so far and takes each action with the
     probability that it is the best one, which states every propensity exactly; within an episode the policy
     stays. The same arguments give the same bits.
 
@@ -73,7 +73,8 @@ def play_planned(
         rng: the only source of chance.
         settings: how it decides; the defaults where left out.
         known: what was observed before, in the contract's states; nothing where left out.
-        advice: asked at every plan; it changes how the agent acts, never what it has seen or learned.
+        beliefs: asked at every plan; by default the values of the empirical MDP with their errors. They
+            change how the agent acts, never what it has seen or what the log's table holds.
 
     Raises:
         LearningError: a count or the discount is out of range, or ``known`` is of another size.
@@ -83,7 +84,7 @@ def play_planned(
     require_discount(discount)
     if episodes < 1:
         raise LearningError(f"play at least one episode, not {episodes}")
-    planner = _Planner(world, discount, chosen.confidence, known, advice)
+    planner = _Planner(world, discount, chosen.confidence, known, beliefs)
     recorder = EpisodeRecorder(world, chosen.horizon)
     schedule = chosen.schedule
     waiting, first_waiting = 0, 0
@@ -115,13 +116,14 @@ class _Planner:
         discount: float,
         confidence: ConfidenceSettings,
         known: EmpiricalMdp | None,
-        advice: Advice | None,
+        beliefs: Beliefs | None,
     ) -> None:
         self._shape = world.state_count, world.action_count
         self._reachable = np.flatnonzero(world.is_reachable)
         self.row_of_state = np.full(world.state_count, -1, dtype=np.int64)
         self.row_of_state[self._reachable] = np.arange(len(self._reachable))
-        self._discount, self._confidence, self._advice = discount, confidence, advice
+        self._discount, self._confidence = discount, confidence
+        self._beliefs = self._solved if beliefs is None else beliefs
         self._counter = TransitionCounter(len(self._reachable), world.action_count)
         if known is not None:
             self._count_known(known)
@@ -154,12 +156,12 @@ class _Planner:
         self.experience_count += len(transitions)
         self._plan()
 
+    def _solved(self, mdp: EmpiricalMdp) -> ValueBelief:
+        return believed_values(mdp, self._discount, self._confidence)
+
     def _plan(self) -> None:
-        self._belief: ValueBelief = believed_values(
-            EmpiricalMdp.from_counter(self._counter), self._discount, self._confidence
-        )
-        acting = self._belief if self._advice is None else self._advice(self._belief)
-        self._matched = matching_policy(acting.q, acting.error, acting.visits)
+        belief = self._beliefs(EmpiricalMdp.from_counter(self._counter))
+        self._matched = matching_policy(belief.q, belief.error, belief.visits)
 
     def policy(self, exploration_rate: float) -> Float64Array:
         """Return the probability of each action, float64[R, A], over the reachable states."""
@@ -167,6 +169,7 @@ class _Planner:
 
     def table(self) -> tuple[Float64Array, Int64Array]:
         """Return values and visits of all the contract's states, float64[S, A] and int64[S, A]."""
+        solved = self._solved(EmpiricalMdp.from_counter(self._counter))
         q, visits = np.zeros(self._shape), np.zeros(self._shape, dtype=np.int64)
-        q[self._reachable], visits[self._reachable] = self._belief.q, self._belief.visits
+        q[self._reachable], visits[self._reachable] = solved.q, solved.visits
         return q, visits

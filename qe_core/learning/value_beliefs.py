@@ -19,12 +19,12 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ValueBelief:
-    """Values with errors; pairs never tried hold 0 and 0.
+    """Values with errors; pairs nothing is known about hold 0 and 0.
 
     Attributes:
         q: expected values, points, float64[S, A].
         error: standard errors, points, float64[S, A].
-        visits: int64[S, A].
+        visits: own visits; 0 where nothing is known, so that it has to be tried first, int64[S, A].
     """
 
     q: Float64Array

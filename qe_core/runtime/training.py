@@ -14,16 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 from qe_core.config import Settings
-from qe_core.environments.planned_play import PlanningSettings, play_planned
+from qe_core.environments.planned_play import Beliefs, PlanningSettings, play_planned
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
-from qe_core.fleet.contract import AgentContract
+from qe_core.fleet.contract import AgentContract, shared_fingerprint
+from qe_core.fleet.vocabulary import FleetContext
+from qe_core.hierarchy.effects import EffectDesign
+from qe_core.hierarchy.handing_down import handed_down
+from qe_core.hierarchy.pooling import PooledBeliefs
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.exploration import ExponentialSchedule
 from qe_core.learning.q_table import QTable
 from qe_core.runtime.parameters import confidence_settings, exploration_schedule, learning_rate
-from qe_core.store import ImportRecord, Store, StoredTable
+from qe_core.runtime.tables import FLEET
+from qe_core.store import ImportRecord, Level, Store, StoredTable
 
 SIMULATED, RECORDED = "simulated", "recorded"
 """Sources of experiences: an explicit finite MDP, or recorded outcomes of real tools."""
@@ -95,10 +100,12 @@ class KnownSoFar:
     Attributes:
         table: the agent's own, as it is stored.
         mdp: everything it has experienced, counted.
+        shared: what fleet and category know, the fleet first, with the context of each; what there is of it.
     """
 
     table: QTable
     mdp: EmpiricalMdp
+    shared: tuple[tuple[type[FleetContext], QTable], ...] = ()
 
 
 Play = Callable[[TrainingPlan, KnownSoFar | None], EpisodeLog]
@@ -141,12 +148,30 @@ async def table_so_far(store: Store, contract: AgentContract) -> StoredTable:
 
 
 async def known_so_far(store: Store, contract: AgentContract) -> KnownSoFar:
-    """Return what the agent learned and experienced so far."""
+    """Return what the agent learned and experienced so far, and what its fleet and category know."""
     stored = await table_so_far(store, contract)
     mdp = await store.experiences.load_mdp(
         contract.name, contract.fingerprint, contract.state_count, contract.action_count
     )
-    return KnownSoFar(stored.table, mdp)
+    return KnownSoFar(stored.table, mdp, await shared_so_far(store, contract))
+
+
+async def shared_so_far(
+    store: Store, contract: AgentContract
+) -> tuple[tuple[type[FleetContext], QTable], ...]:
+    """Return the stored tables of the fleet and of the agent's category, of those there are."""
+    registered = {(line.level, line.name, line.fingerprint) for line in await store.q_tables.list_tables()}
+    wanted: tuple[tuple[Level, str, type[FleetContext]], ...] = (
+        ("fleet", FLEET, FleetContext),
+        ("category", contract.category.value, contract.category.context),
+    )
+    return tuple(
+        [
+            (context, (await store.q_tables.load(level, name, shared_fingerprint(context))).table)
+            for level, name, context in wanted
+            if (level, name, shared_fingerprint(context)) in registered
+        ]
+    )
 
 
 async def next_seed(store: Store, agent: str, world_seed: int) -> int:
@@ -168,9 +193,11 @@ def simulated_play(world: World, settings: Settings) -> Play:
     def play_plan(plan: TrainingPlan, start: KnownSoFar | None) -> EpisodeLog:
         rng = np.random.default_rng([plan.seed, plan.world_seed, *plan.agent.encode()])
         match settings.exploration.session_rule:
-            case "matching":
+            case "pooled" | "matching" as rule:
                 known = None if start is None else start.mdp
-                return play_planned(world, plan.episodes, rng, planning_settings(settings, discount), known)
+                beliefs = pooled_beliefs(world, settings, start) if rule == "pooled" else None
+                planning = planning_settings(settings, discount)
+                return play_planned(world, plan.episodes, rng, planning, known, beliefs)
             case "epsilon_greedy":
                 played = PlaySettings(exploration_schedule(settings), learning_rate(settings), discount)
                 if start is None:
@@ -180,6 +207,26 @@ def simulated_play(world: World, settings: Settings) -> Play:
                 assert_never(settings.exploration.session_rule)
 
     return play_plan
+
+
+def pooled_beliefs(world: World, settings: Settings, start: KnownSoFar | None) -> Beliefs:
+    """Return what an agent believes that pools what it sees, beginning from what others know (ADR 0048).
+
+    Args:
+        world: where it plays.
+        settings: what is assumed about noise and spread.
+        start: holds the shared tables; without it nobody told anything.
+    """
+    contract, confidence = world.contract, confidence_settings(settings)
+    design = EffectDesign.of(contract.state_model, contract.category, np.flatnonzero(world.is_reachable))
+    expected = handed_down(contract, () if start is None else start.shared, confidence)
+    return PooledBeliefs(
+        design,
+        contract.action_count,
+        contract.discount_or(settings.learning.discount),
+        expected[:, design.places],
+        confidence,
+    )
 
 
 def planning_settings(settings: Settings, discount: float) -> PlanningSettings:

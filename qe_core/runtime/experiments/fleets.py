@@ -12,7 +12,6 @@ import numpy as np
 
 from qe_core.config import Settings
 from qe_core.environments.catalogue import declarations, world_of
-from qe_core.environments.planned_play import play_planned
 from qe_core.environments.world import World
 from qe_core.fleet.contract import AgentContract
 from qe_core.fleet.vocabulary import Category, FleetContext
@@ -22,7 +21,7 @@ from qe_core.learning.empirical_mdp import q_table_from_transitions
 from qe_core.learning.experience import Transitions
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.runtime.parameters import caution, confidence_settings
-from qe_core.runtime.training import planning_settings
+from qe_core.runtime.training import TrainingPlan, simulated_play
 
 AGES = (10, 30, 100, 300, 1000)
 """Episodes after which agents that learn alone are looked at."""
@@ -62,9 +61,7 @@ def _learned(name: str, seed: int, episodes: tuple[int, ...], written: str) -> L
     """Return an agent after its sessions; kept, because experiments share it."""
     settings = Settings.model_validate_json(written)
     world = world_of(declarations()[name].contract, seed)
-    discount = world.contract.discount_or(settings.learning.discount)
-    rng = np.random.default_rng([seed, 0])
-    log = play_planned(world, episodes[-1], rng, planning_settings(settings, discount))
+    log = simulated_play(world, settings)(TrainingPlan(name, episodes[-1], seed), None)
     steps = {count: int(np.searchsorted(log.episode, count)) for count in episodes}
     return LearnedAgent(
         world,

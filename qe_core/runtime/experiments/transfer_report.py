@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qe_core.learning.arrays import Float64Array
+from qe_core.runtime.experiments.newcomer import Way
 from qe_core.runtime.experiments.transfer import (
     CHECKPOINTS,
     TARGETS,
     NewcomerCurve,
-    Way,
     median_interval,
     saved,
 )
@@ -24,6 +24,7 @@ from qe_core.runtime.files import replaced_file
 COLUMNS = 4
 COLOURS = {
     Way.ISOLATED: "0.35",
+    Way.POOLED: "tab:cyan",
     Way.TRANSFER: "tab:blue",
     Way.HIERARCHY: "tab:green",
     Way.ORDERED: "tab:red",
@@ -47,10 +48,19 @@ def markdown_of(curves: Sequence[NewcomerCurve]) -> str:
         for curve in curves:
             needed = {way: curve.episodes(way, target) for way in ways}
             parts.append(f"| {curve.agent} | {curve.group or '–'} | {_cells(needed)} |")
-        every = {way: np.concatenate([curve.episodes(way, target) for curve in curves]) for way in ways}
-        parts.append(f"| **all of them** | | {_cells(every)} |\n")
+        for name, chosen in _together(curves).items():
+            every = {way: np.concatenate([curve.episodes(way, target) for curve in chosen]) for way in ways}
+            parts.append(f"| **{name}** | | {_cells(every)} |")
+        parts.append("")
     parts.append(knowledge_of(curves))
     return "\n".join(parts)
+
+
+def _together(curves: Sequence[NewcomerCurve]) -> dict[str, list[NewcomerCurve]]:
+    """Return which agents are summed up together, by what the line is called."""
+    grouped = [curve for curve in curves if curve.group]
+    every = {"all of them": list(curves)}
+    return every if len(grouped) in (0, len(curves)) else {"those with a group": grouped} | every
 
 
 def _cells(needed: Mapping[Way, Float64Array]) -> str:
@@ -65,11 +75,13 @@ def _cells(needed: Mapping[Way, Float64Array]) -> str:
 def knowledge_of(curves: Sequence[NewcomerCurve]) -> str:
     """Return how much there was to know, in Markdown."""
     lines = [
-        "| agent | pairs its group told it anything about | of what its actions differ by, "
-        "shared states and approaches explain |",
+        "| agent | of what its actions differ by, effects of features explain | "
+        "of features that others have too |",
         "|---|---|---|",
     ]
-    lines += [f"| {curve.agent} | {curve.told:.0%} | {curve.explained:.0%} |" for curve in curves]
+    lines += [
+        f"| {curve.agent} | {curve.explained:.0%} | {curve.explained_by_shared:.0%} |" for curve in curves
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -14,10 +14,9 @@ from qe_core.errors import LearningError
 from qe_core.fleet import registry
 from qe_core.runtime.experiments.fleets import LearnedAgent
 from qe_core.runtime.experiments.hierarchy import ALONE, LOOKUPS, lookup_regret
+from qe_core.runtime.experiments.newcomer import Newcomer, Way
 from qe_core.runtime.experiments.transfer import (
     CHECKPOINTS,
-    Newcomer,
-    Way,
     episodes_until,
     median_interval,
     newcomers,
@@ -52,24 +51,33 @@ def test_medians_and_their_intervals_count_what_never_arrives() -> None:
     assert high == np.inf
 
 
-def test_advice_that_knows_nothing_changes_nothing() -> None:
+@pytest.mark.parametrize("way", [Way.TRANSFER, Way.HIERARCHY])
+def test_others_that_know_nothing_change_nothing(way: Way) -> None:
     one = LearnedAgent(world_of(registry().get("visual-tester"), 0), {})
     newcomer = Newcomer(one, [], Settings())
-    assert newcomer.told_share == 0.0
+    assert (newcomer.expected(way) == 0).all()
     checkpoints = (20, 40)
-    assert np.array_equal(
-        newcomer.shares(Way.TRANSFER, 0, checkpoints), newcomer.shares(Way.ISOLATED, 0, checkpoints)
-    )
+    alone = newcomer.shares(Way.POOLED, 0, checkpoints)
+    assert np.array_equal(newcomer.shares(way, 0, checkpoints), alone)
+    assert not np.array_equal(newcomer.shares(Way.ISOLATED, 0, checkpoints), alone)
+
+
+def test_the_ceiling_is_what_shared_features_explain() -> None:
+    newcomer = Newcomer(LearnedAgent(world_of(registry().get("chaos-engineer"), 0), {}), [], Settings())
+    by_all, by_shared = newcomer.explained_shares()
+    assert 0.3 < by_shared < by_all < 1.0
+    assert (newcomer.expected(Way.CEILING)[0] == 0).all()
+    assert np.abs(newcomer.expected(Way.CEILING)).max() > 5.0
 
 
 def test_newcomers_are_compared_written_and_drawn(tmp_path: Path) -> None:
-    ways = (Way.ISOLATED, Way.TRANSFER, Way.BLENDED)
+    ways = (Way.ISOLATED, Way.TRANSFER, Way.HIERARCHY)
     [curve] = newcomers([AGENT], [0], Settings(), ways)
     assert curve.group == "coverage-analysis"
     assert {way: shares.shape for way, shares in curve.shares.items()} == {
         way: (1, len(CHECKPOINTS)) for way in ways
     }
-    assert 0 < curve.explained < 1
+    assert 0 < curve.explained_by_shared < curve.explained < 1
     text = markdown_of([curve])
     assert f"| {AGENT} | coverage-analysis | " in text
     assert "| **all of them** |" in text
