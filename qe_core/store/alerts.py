@@ -266,7 +266,7 @@ async def see_alert(connection: Connection, sighting: Sighting, channels: Sequen
 async def resolve_alert(
     connection: Connection, kind: str, subject: str, by: str, why: str, channels: Sequence[Channel]
 ) -> Alert | None:
-    """Close the open alert of a kind and subject, as `AlertStore.resolve` does, in the caller's transaction."""
+    """Close the open alert of a kind and subject in the caller's transaction; see `AlertStore.resolve`."""
     await connection.execute(STATEMENTS["lock_alert"], kind, subject)
     found = await connection.fetchrow(STATEMENTS["resolve_alert"], kind, subject, by, why)
     if found is None:
