@@ -89,7 +89,9 @@ class Store:
             settings: sizes and deadlines of recording.
             reading: sizes and deadlines of lookups.
         """
-        async with open_live(self._database, self.q_tables, settings, reading) as live:
+        async with open_live(
+            self._database, self.q_tables, self.policies, self.ab_tests, settings, reading
+        ) as live:
             yield live
 
     @property
