@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from qe_core.cli import (
+    ab_tests,
     alerts,
     checking,
     configuration,
@@ -18,6 +19,8 @@ from qe_core.cli import (
     exporting,
     importing,
     pilot,
+    policies,
+    rollback,
     serving,
     sharing_experiments,
     status,
@@ -48,10 +51,13 @@ app.command("import", cls=Command)(importing.import_files)
 app.command("export", cls=Command)(exporting.export)
 app.command("train", cls=Command)(training.train)
 app.command("checks", cls=Command)(checking.checks)
+app.command("rollback", cls=Command)(rollback.rollback)
 experiments.app.command("hierarchy", cls=Command)(sharing_experiments.hierarchy)
 experiments.app.command("transfer", cls=Command)(sharing_experiments.transfer)
 app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
+app.add_typer(policies.app, name="policy")
+app.add_typer(ab_tests.app, name="ab")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(configuration.app, name="config")
 app.add_typer(database.app, name="db")
