@@ -103,8 +103,6 @@ def told_in_words(what: str) -> Iterator[None]:
             raise PolicyError(f"{what} was not changed: {error}; stop the test first") from error
         if error.sqlstate == OUTDATED:
             raise PolicyError(f"{what} was not changed: {error}; take a snapshot first") from error
-        if isinstance(error, asyncpg.ForeignKeyViolationError) and error.table_name == "policy_aliases":
-            raise PolicyError(f"{what} was not changed: serving needs its stable version") from error
         if isinstance(error, asyncpg.ForeignKeyViolationError) and error.table_name == "agent_modes":
             raise PolicyError(
                 f"{what} was not changed: serving needs a stable version; promote one"

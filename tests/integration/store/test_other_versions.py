@@ -9,9 +9,19 @@ import pytest
 
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.rollout.assignment import Arm
 from qe_core.store import Store, migrate
+from qe_core.store.ab_tests import UnitRow
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import THROWAWAY_SETTINGS, execute
+from tests.integration.store.playing import (
+    AGENT,
+    CONTRACT,
+    frozen_bits,
+    learned_rewards,
+    live_bits,
+    play,
+)
 from tests.integration.store.rows import FINGERPRINT, experiences
 from tests.integration.store.test_migration import check_that_every_row_is_kept
 from tests.recording import as_batch, record
@@ -63,3 +73,23 @@ async def test_the_whole_path_works_on_postgresql_16(old_store: Store) -> None:
     assert len(await old_store.experiences.load_transitions("tester", FINGERPRINT)) == 10
     [line] = await old_store.status()
     assert (line.experiences, line.updates, line.states_visited) == (10, 10, 7)
+
+
+async def test_policies_are_frozen_tested_and_taken_back_on_postgresql_16(old_store: Store) -> None:
+    async with old_store.live() as live:
+        numbers = []
+        for reward in (1.0, -2.0):
+            await play(old_store, live, [reward])
+            numbers.append((await old_store.policies.snapshot(CONTRACT, reason="test", by="me")).number)
+        before = await frozen_bits(old_store, numbers[0])
+        test = await old_store.ab_tests.start(
+            AGENT, key="k", control=numbers[0], treatment=numbers[1], by="me", why="try"
+        )
+        row = UnitRow(test.experiment_id, "one", 10, Arm.CONTROL, numbers[0], datetime.now(UTC))
+        assert (await old_store.ab_tests.record_units([row, row])).new == 1
+        event = await old_store.policies.rollback(AGENT, to=numbers[0], trigger="test", evidence={}, by="me")
+        assert (event.stopped_test, event.experiences_excluded) == (test.experiment_id, 2)
+        assert await live_bits(old_store) == before
+        assert await learned_rewards(old_store) == [1.0, 1.0]
+        assert len(await old_store.policies.recent_outcomes(AGENT, None, 10)) == 2
+        assert (await old_store.policies.thin(datetime.now(UTC) + timedelta(days=99))).versions == 0
