@@ -1,21 +1,18 @@
-"""Whole A/B tests through real learners: better candidates are promoted, worse ones stopped, equal ones neither."""
+"""Whole A/B tests through real learners: better candidates are promoted, worse ones stopped."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from qe_core.config import Settings
-from qe_core.rollout.assignment import Arm, Stage
-from qe_core.rollout.ramp import Move
+from qe_core.rollout.assignment import Stage
 from qe_core.rollout.verdicts import Verdict
-from qe_core.runtime.errors import CandidateRefusedError
 from qe_core.runtime.rollout.ab_testing import ABTestingFramework
 from qe_core.runtime.rollout.staged_rollout import RolloutStep, StagedRollout
 from qe_core.store import Store
 from qe_core.store.ab_tests import ABTest, EndVerdict
-from qe_core.store.errors import ABTestError
 from qe_core.store.live import Live
 from qe_core.store.policies import Mode, PolicyVersion
 from tests.integration.runtime.rollout.playing import (
