@@ -7,9 +7,10 @@ What does not: counting the MDP (`qe_core.learning.empirical_mdp`) and estimates
 
 import numpy as np
 
-from qe_core.learning.arrays import Float64Array, Int64Array
+from qe_core.learning.arrays import Float64Array
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.finite_mdp import FiniteMdp, back_up_pairs, evaluate_policy, with_reward
+from qe_core.rollout.off_policy_log import LoggedEpisodes
 
 EVALUATION_TOLERANCE = 1e-6
 """Residual of a model value, points: far below what is uncertain about the model."""
@@ -52,28 +53,44 @@ def values_on(finite: FiniteMdp, visited_policy: Float64Array, discount: float) 
     return q
 
 
-def unsupported_share(
-    mdp: EmpiricalMdp, policy: Float64Array, start_states: Int64Array, horizon: int
-) -> float:
-    """Return the share of episodes in which the policy takes an action never tried in its state, in [0, 1].
+def untried_excess(mdp: EmpiricalMdp, log: LoggedEpisodes, policy: Float64Array) -> Float64Array:
+    """Return how much likelier the policy is to try something new than who was logged, float64[S].
 
-    By the observed transitions, from the observed first states, within ``horizon`` steps.
+    What was never tried in a state is nothing to worry about as far as the logged policy would have tried it
+    as
+    rarely: the log then shows what usually happens. That policy's own share is 1 less the mean propensities
+    of the actions that were taken there.
 
     Args:
-        mdp: what was observed.
+        mdp: what was observed in the log.
+        log: with propensities.
         policy: probability per action, float64[S, A].
-        start_states: first state of each episode, int64[E], at least one.
-        horizon: the most steps of an episode.
+    """
+    pair = log.transitions.state * mdp.action_count + log.transitions.action
+    visits = mdp.visits
+    total = np.bincount(pair, weights=log.propensity, minlength=visits.size).reshape(visits.shape)
+    logged = 1.0 - (total / np.maximum(visits, 1)).sum(axis=1)
+    asked = np.where(visits > 0, 0.0, policy).sum(axis=1)
+    return np.asarray(np.maximum(asked - np.maximum(logged, 0.0), 0.0))
+
+
+def unsupported_share(mdp: EmpiricalMdp, log: LoggedEpisodes, policy: Float64Array) -> float:
+    """Return the share of episodes in which the policy tries what the log cannot speak about, in [0, 1].
+
+    By the observed transitions, from the observed first states, within the longest observed episode; see
+    ``untried_excess``.
+
+    Args:
+        mdp: what was observed in the log.
+        log: at least one episode.
+        policy: probability per action, float64[S, A].
     """
     finite = mdp.to_finite_mdp()
-    pair_chance = policy[finite.pair_state, finite.pair_action]
-    tried = np.bincount(finite.pair_state, weights=pair_chance, minlength=mdp.state_count)
-    untried = np.clip(1.0 - tried, 0.0, 1.0)
-    share = np.zeros(mdp.state_count)
     no_reward = with_reward(finite, np.zeros_like(finite.reward))
-    for _ in range(horizon):
-        ahead = back_up_pairs(no_reward, share, 1.0)
-        share = untried + np.bincount(
-            finite.pair_state, weights=pair_chance * ahead, minlength=mdp.state_count
-        )
-    return float(np.clip(share[start_states].mean(), 0.0, 1.0))
+    pair_chance = policy[finite.pair_state, finite.pair_action]
+    excess = untried_excess(mdp, log, policy)
+    share = np.zeros(mdp.state_count)
+    for _ in range(log.horizon):
+        ahead = pair_chance * back_up_pairs(no_reward, share, 1.0)
+        share = excess + np.bincount(finite.pair_state, weights=ahead, minlength=mdp.state_count)
+    return float(np.clip(share[log.start_states].mean(), 0.0, 1.0))

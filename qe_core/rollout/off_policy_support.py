@@ -11,10 +11,10 @@ import numpy as np
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import Float64Array, require_fraction, require_positive
 from qe_core.learning.empirical_mdp import EmpiricalMdp
-from qe_core.rollout.off_policy import effective_sample_size, importance_weights
 from qe_core.rollout.off_policy_log import LoggedEpisodes
 from qe_core.rollout.off_policy_model import unsupported_share
 from qe_core.rollout.off_policy_policies import require_policy
+from qe_core.rollout.off_policy_weights import effective_sample_size, importance_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class SupportSettings:
             an action that was never tried in its state.
     """
 
-    minimum_effective_episodes: float = 100.0
-    maximum_unsupported_share: float = 0.02
+    minimum_effective_episodes: float = 50.0
+    maximum_unsupported_share: float = 0.05
 
     def __post_init__(self) -> None:
         require_positive("minimum_effective_episodes", self.minimum_effective_episodes - 1.0)
@@ -86,7 +86,7 @@ def support_of(
         return Support(0, log.incomplete_count, 0.0, 1.0, "the log holds no complete episode; log some first")
     mdp = EmpiricalMdp.from_transitions(log.transitions, *policy.shape)
     size = effective_sample_size(importance_weights(log, policy))
-    share = unsupported_share(mdp, policy, log.start_states, log.horizon)
+    share = unsupported_share(mdp, log, policy)
     refusal = ""
     if share > settings.maximum_unsupported_share:
         refusal = (

@@ -4,8 +4,10 @@ What belongs here: the safe improvement step over an observed MDP. What does not
 wherever it comes from (`safe_improvement_check`).
 
 Π_b-SPIBB (Laroche, Trichelair & Tachet des Combes 2019): where a pair has too few visits the policy gives it
-the probability the baseline gives it; the rest of a state's probability goes to the best of the other
-actions. So what is little known is neither sought nor avoided, and cannot hurt.
+the probability the baseline gives it, so what is little known is neither sought nor avoided. Among the other
+actions of a state the original gives all to the best. Here probability moves from an action to the best one
+only where that leads by several standard errors: among noisy means the best is often only the luckiest (ADR
+0086).
 """
 
 from dataclasses import dataclass
@@ -15,14 +17,12 @@ import numpy as np
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import Float64Array, require_discount, require_shape
 from qe_core.learning.empirical_mdp import EmpiricalMdp
-from qe_core.learning.finite_mdp import with_reward
 from qe_core.learning.q_table import DEFAULT_CONFIDENCE, ConfidenceSettings, noise_variance
 from qe_core.rollout.off_policy_model import on_visited, values_on
 from qe_core.rollout.off_policy_policies import require_policy
 
 GAIN_TOLERANCE = 1e-6
-"""Points by which another action must be better before the policy changes: above what evaluation leaves
-open."""
+"""Points by which another action must be better to become the best: above what evaluation leaves open."""
 
 MAXIMUM_ROUNDS = 1_000
 
@@ -33,20 +33,20 @@ class SafeImprovementSettings:
 
     Attributes:
         minimum_visits: visits from which the policy may depart from the baseline on a pair, at least 1.
-        pessimism: standard errors of its mean target taken off each pair's reward, ≥ 0; what was seen less
-            often has to look better by more.
+        standard_errors: of the difference by which the best action must lead another to take its probability,
+            ≥ 0; 0 trusts the means.
         confidence: what is assumed about noise before it is measured.
     """
 
-    minimum_visits: int = 20
-    pessimism: float = 1.0
+    minimum_visits: int = 5
+    standard_errors: float = 3.0
     confidence: ConfidenceSettings = DEFAULT_CONFIDENCE
 
     def __post_init__(self) -> None:
         if self.minimum_visits < 1:
-            raise LearningError(f"minimum_visits must be at least 1, got {self.minimum_visits}; use 20")
-        if not 0.0 <= self.pessimism < np.inf:
-            raise LearningError(f"pessimism must not be negative, got {self.pessimism}; use 0 for none")
+            raise LearningError(f"minimum_visits must be at least 1, got {self.minimum_visits}; use 5")
+        if not 0.0 <= self.standard_errors < np.inf:
+            raise LearningError(f"standard_errors must not be negative, got {self.standard_errors}; use 3")
 
 
 DEFAULT_IMPROVEMENT = SafeImprovementSettings()
@@ -58,7 +58,9 @@ def safe_improvement(
     discount: float,
     settings: SafeImprovementSettings = DEFAULT_IMPROVEMENT,
 ) -> Float64Array:
-    """Return the best policy that copies the baseline wherever the log knows too little, float64[S, A].
+    """Return the policy that improves on the baseline where the log knows enough, float64[S, A].
+
+    An action that was led once does not come back in later rounds, so the rounds end.
 
     Args:
         mdp: what was observed.
@@ -73,25 +75,25 @@ def safe_improvement(
     require_policy("the baseline", baseline)
     require_shape("the baseline", baseline, (mdp.state_count, mdp.action_count))
     finite = mdp.to_finite_mdp()
-    if settings.pessimism > 0.0:
-        value = values_on(finite, on_visited(finite, baseline), discount).max(axis=1)
-        statistics = mdp.target_statistics(value, discount)
-        error = np.sqrt(noise_variance(statistics, settings.confidence) / np.maximum(statistics.count, 1))
-        penalty = settings.pessimism * error[finite.pair_state, finite.pair_action]
-        finite = with_reward(finite, finite.reward - penalty)
+    q = values_on(finite, on_visited(finite, baseline), discount)
+    statistics = mdp.target_statistics((baseline * q).sum(axis=1), discount)
+    variance = noise_variance(statistics, settings.confidence) / np.maximum(statistics.count, 1)
     is_free = mdp.visits >= settings.minimum_visits
-    copied = np.where(is_free, 0.0, baseline)
-    movable = np.where(is_free.any(axis=1), np.where(is_free, baseline, 0.0).sum(axis=1), 0.0)
-    rows = np.flatnonzero(movable > 0.0)
-    policy, best = baseline, np.full(len(rows), -1)
+    rows, best, policy = np.arange(mdp.state_count), np.zeros(mdp.state_count, dtype=np.int64), baseline
+    is_led = np.zeros(is_free.shape, dtype=np.bool_)
     for _ in range(MAXIMUM_ROUNDS):
-        q = np.where(is_free, values_on(finite, on_visited(finite, policy), discount), -np.inf)[rows]
-        gained = q.max(axis=1) - np.where(best >= 0, q[np.arange(len(rows)), best], -np.inf)
-        if (gained <= GAIN_TOLERANCE).all():
+        open_q = np.where(is_free & ~is_led, q, -np.inf)
+        highest = open_q.argmax(axis=1)
+        best = np.where(open_q[rows, best] >= open_q[rows, highest] - GAIN_TOLERANCE, best, highest)
+        error = np.sqrt(variance + variance[rows, best][:, np.newaxis])
+        is_behind = q[rows, best][:, np.newaxis] - q > settings.standard_errors * error
+        is_led |= is_free & is_behind & is_free[rows, best][:, np.newaxis]
+        improved = np.where(is_led, 0.0, baseline)
+        improved[rows, best] += np.where(is_led, baseline, 0.0).sum(axis=1)
+        if np.array_equal(improved, policy):
             return policy
-        best = np.where(gained > GAIN_TOLERANCE, q.argmax(axis=1), best)
-        policy = copied.copy()
-        policy[rows, best] += movable[rows]
+        policy = improved
+        q = values_on(finite, on_visited(finite, policy), discount)
     raise LearningError(
         f"the safe improvement did not settle in {MAXIMUM_ROUNDS} rounds; lower the discount, {discount}"
     )

@@ -100,9 +100,11 @@ def check_candidate(
     refusal = support.refusal or (of_baseline.refusal and f"baseline: {of_baseline.refusal}")
     if refusal:
         return CandidateCheck(CandidateVerdict.REFUSED, refusal, support)
-    robust, sampled = (evaluate(log, candidate, discount, estimator) for estimator in
-                       (Estimator.DOUBLY_ROBUST, Estimator.IMPORTANCE_SAMPLING))  # fmt: skip
-    served = evaluate(log, baseline, discount)
+    robust, sampled = (
+        evaluate(log, candidate, discount, support, estimator)
+        for estimator in (Estimator.DOUBLY_ROBUST, Estimator.IMPORTANCE_SAMPLING)
+    )
+    served = evaluate(log, baseline, discount, of_baseline)
     difference = robust.minus(served)
     worst = difference.estimate(1.0 - 2.0 * chosen.worst_case).lower
     verdict, reason = _verdict(difference.value, worst, chosen)
