@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses = list(statuses) or [200]
         self.received: list[tuple[str, dict[str, str], Any]] = []
+        self.received_at: list[float] = []
 
     @property
     def url(self) -> str:
@@ -33,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         """Remember and answer."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.received.append((self.path, dict(self.headers), body))
+        self.server.received_at.append(time.time())
         status = self.server.statuses[0]
         if len(self.server.statuses) > 1:
             self.server.statuses.pop(0)
