@@ -132,7 +132,8 @@ def _show(report: "PilotReport") -> None:
             f"learning rate, at least {change.exploration_floor:g} exploration ({escape(change.reason)})"
         )
     verdict = styled_verdict(seen.verdict)
-    say(f"verdict: [bold]{verdict}[/] after {len(seen.windows)} windows: {escape(seen.reason)}")
+    windows = f"{len(seen.windows)} window{'' if len(seen.windows) == 1 else 's'}"
+    say(f"verdict: [bold]{verdict}[/] after {windows}: {escape(seen.reason)}")
     if report.tasks_now:
         say(
             f"{report.tasks_now:,} {plan.kind} tasks, {report.steps:,} decisions recorded, "
@@ -162,6 +163,6 @@ def _show_patterns(patterns: "Patterns") -> None:
     show_table("Learned patterns, the most often met first", headings, rows, right="met, loses")
     say(
         f"In {patterns.right} of {len(patterns.all)} situations that were met, and for "
-        f"{patterns.right_share_of_decisions:.0%} of the decisions, the learned action is the best or within "
-        f"{patterns.tie_points:g} points of it; on average it loses {patterns.mean_loss:.2f} points."
+        f"{patterns.right_share_of_decisions:.0%} of the decisions, the learned action is the best one or "
+        f"loses at most {patterns.tie_points:.1f} points; the mean loss is {patterns.mean_loss:.2f} points."
     )

@@ -20,6 +20,9 @@ from qe_core.runtime import processes
 SHOWN_LINES = 15
 """How many last lines of a failed program are shown."""
 
+ROUNDS = "qe_pipelines.rounds"
+"""The program that materialises whenever it is asked."""
+
 Message = Mapping[str, Any]
 
 
@@ -162,7 +165,7 @@ async def rounds_of(agent: str) -> AsyncIterator[Rounds]:
     require_pipelines()
     load_settings()
     mark = uuid4().hex
-    command = [sys.executable, "-m", "qe_pipelines.rounds", "--agent", agent]
+    command = [sys.executable, "-m", ROUNDS, "--agent", agent]
     process = await processes.start(command, mark, is_told=True)
     rounds = Rounds(process)
     try:

@@ -102,7 +102,7 @@ async def serve(
             if not stop.done() and not watch.done():
                 answer.result()
                 on_ready(Services(f"http://{HOST}:{port}", log_file))
-                await _working(work, {watch, stop})
+                await work_until(work, {watch, stop})
             for task in (answer, stop):
                 task.cancel()
             if watch.done() and not stopping.is_set():
@@ -112,7 +112,7 @@ async def serve(
             watch.cancel()
 
 
-async def _working(work: Callable[[], Coroutine[Any, Any, None]], ends: set[asyncio.Task[Any]]) -> None:
+async def work_until(work: Callable[[], Coroutine[Any, Any, None]], ends: set[asyncio.Task[Any]]) -> None:
     """Work until it is done, and wait until one of the ends comes, which cuts the work short."""
     working = asyncio.create_task(work())
     await asyncio.wait({working, *ends}, return_when=asyncio.FIRST_COMPLETED)

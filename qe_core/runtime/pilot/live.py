@@ -108,10 +108,14 @@ async def play_episode(
             await _play(agent, task, session, Episode(session_name(number, task)))
             sessions.append(session)
 
-    async with asyncio.TaskGroup() as group:
-        for place, task in enumerate(tasks):
-            if session_name(number, task) not in done:
-                group.create_task(do(place, task))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for place, task in enumerate(tasks):
+                if session_name(number, task) not in done:
+                    group.create_task(do(place, task))
+    except ExceptionGroup as several:
+        # One says what to do; the others met the same.
+        raise several.exceptions[0] from None
     points = [session.points for session in sessions]
     mean = float(np.mean(points)) if points else float("nan")
     return EpisodePlayed(number, mean, len(sessions), sum(session.steps for session in sessions))

@@ -6,7 +6,7 @@ What belongs here: the order of things, in a home of the pilot's own. What does 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,8 +15,14 @@ from qe_core.environments.recorded import Recordings
 from qe_core.fleet.test_generation import TEST_GENERATOR
 from qe_core.runtime.graph import rounds_of
 from qe_core.runtime.journal import FileJournal
-from qe_core.runtime.monitoring import Observation
-from qe_core.runtime.pilot.live import exploration, play_episode, sessions_in_log, strategies
+from qe_core.runtime.monitoring import Observation, QLearningMonitor
+from qe_core.runtime.pilot.live import (
+    exploration,
+    play_episode,
+    session_name,
+    sessions_in_log,
+    strategies,
+)
 from qe_core.runtime.pilot.patterns import Patterns, patterns_of
 from qe_core.runtime.pilot.plan import PilotPlan, begin_or_go_on
 from qe_core.runtime.pilot.tasks import PilotTask, recorded_tasks, synthetic_tasks, world_of_tasks
@@ -31,6 +37,9 @@ from qe_core.store.server import database_url
 
 AT_ONCE = 50
 """Tasks an agent works on at the same time."""
+
+PATIENCE_SECONDS = 60.0
+"""How long a task waits for learning; nobody waits for the task."""
 
 LOOK_EVERY_SECONDS = 5.0
 """How often the agent looks for an adjustment; the pilot is over in minutes."""
@@ -111,25 +120,30 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
         else recorded_tasks(plan.tasks, plan.seed, recordings)
     )
     world = None if plan.is_recorded else world_of_tasks(tasks, plan.world_seed)
-    async with Store.connect(database_url()) as store, rounds_of(TEST_GENERATOR.name) as rounds:
-        watch = Watch(store, settings, rounds, world)
-        began_at = time.monotonic()
+    began_at = time.monotonic()
+    async with Store.connect(database_url()) as store:
         before = await sessions_in_log(store, TEST_GENERATOR.name)
-        returns, steps, now = await _play(plan, tasks, store, settings, before, watch, tell)
-        await watch.round()
+        played = _Played()
+        if any(session_name(number, task) not in before for number in range(plan.episodes) for task in tasks):
+            async with rounds_of(TEST_GENERATOR.name) as rounds:
+                began_at = time.monotonic()
+                watch = Watch(store, settings, rounds, world)
+                await _play(plan, tasks, store, settings, before, watch, played, tell)
+                await watch.round()
+                played.rounds = watch.count
         seconds = time.monotonic() - began_at
-        seen = await watch.look()
+        seen = await QLearningMonitor(store, settings).observe(TEST_GENERATOR.name)
         table = (await table_so_far(store, TEST_GENERATOR)).table
         adjustments = await store.adjustments.history(TEST_GENERATOR.name)
     discount = TEST_GENERATOR.discount_or(settings.learning.discount)
     return PilotReport(
         plan=plan,
-        tasks_now=now,
+        tasks_now=played.tasks,
         tasks_before=len(before),
-        steps=steps,
+        steps=played.steps,
         seconds=seconds,
-        rounds=watch.count,
-        returns=tuple(returns),
+        rounds=played.rounds,
+        returns=tuple(played.returns),
         seen=seen,
         adjustments=tuple(adjustments),
         reached=None if world is None else ValueReached.of(world, table, discount),
@@ -140,6 +154,16 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
     )
 
 
+@dataclass(slots=True)
+class _Played:
+    """What this run has played so far."""
+
+    returns: list[float] = field(default_factory=list)
+    steps: int = 0
+    tasks: int = 0
+    rounds: int = 0
+
+
 async def _play(
     plan: PilotPlan,
     tasks: list[PilotTask],
@@ -147,20 +171,21 @@ async def _play(
     settings: Settings,
     before: frozenset[str],
     watch: Watch,
+    played: _Played,
     tell: Callable[[PilotState], None],
-) -> tuple[list[float], int, int]:
-    """Play the learning episodes; return their mean returns, and steps and tasks of this run."""
+) -> None:
+    """Play the learning episodes that are left, watched every so often."""
     rng = np.random.default_rng([plan.seed, len(before)])
-    schedule = exploration(plan.tasks * plan.episodes, len(before))
-    returns, steps, now = [], 0, 0
-    notes = FileJournal(project_home() / "notes")
-    with notes:
+    count = plan.tasks * plan.episodes
+    with FileJournal(project_home() / "notes") as notes:
         async with (
             store.live() as live,
             agent_at_work(
                 *(store, live, TEST_GENERATOR, strategies(TEST_GENERATOR), settings, rng),
-                schedule=schedule,
+                schedule=exploration(count, len(before)),
                 journal=notes,
+                decide_seconds=PATIENCE_SECONDS,
+                record_seconds=PATIENCE_SECONDS,
                 is_strict=True,
                 look_every_seconds=LOOK_EVERY_SECONDS,
             ) as agent,
@@ -168,19 +193,18 @@ async def _play(
             await agent.resume(notes)
             try:
                 for number in range(plan.episodes):
-                    played = await play_episode(agent, tasks, number, plan.seed, before, AT_ONCE)
-                    if played.tasks == 0:
+                    episode = await play_episode(agent, tasks, number, plan.seed, before, AT_ONCE)
+                    if episode.tasks == 0:
                         continue
-                    returns.append(played.mean_return)
-                    steps += played.steps
-                    now += played.tasks
-                    rate = exploration(plan.tasks * plan.episodes, len(before) + now).exploration_rate
+                    played.returns.append(episode.mean_return)
+                    played.steps += episode.steps
+                    played.tasks += episode.tasks
+                    done = len(before) + played.tasks
+                    rate = exploration(count, done).exploration_rate
                     reached = await watch.reached()
-                    done = len(before) + now
-                    tell(PilotState(number + 1, done, rate, played.mean_return, reached, watch.seen))
+                    tell(PilotState(number + 1, done, rate, episode.mean_return, reached, watch.seen))
                     if (number + 1) % plan.rounds_every == 0 and number + 1 < plan.episodes:
                         await watch.begin_round()
                 await watch.ended()
             finally:
                 await watch.cancel()
-    return returns, steps, now

@@ -8,7 +8,7 @@ import pytest
 
 from qe_core.errors import ConfigError
 from qe_core.runtime import graph, processes
-from qe_core.runtime.graph import GraphError, materialize, run_program
+from qe_core.runtime.graph import GraphError, materialize, rounds_of, run_program
 
 
 @pytest.fixture
@@ -79,3 +79,40 @@ async def test_a_cancelled_caller_takes_the_program_with_it(program, monkeypatch
     with pytest.raises(asyncio.CancelledError):
         await task
     assert processes.left_over(Known.hex) == []
+
+
+async def test_a_program_of_rounds_is_asked_again_and_again_and_ends_when_nobody_asks(
+    program, monkeypatch, tmp_path
+):
+    said = tmp_path / "said"
+    name = program(
+        "import sys\n"
+        "for line in sys.stdin:\n"
+        '    print("{\\"step\\": 1}", flush=True)\n'
+        '    print("{\\"finished\\": true}", flush=True)\n'
+        f"open({str(said)!r}, 'w').write('ended by itself')\n"
+    )
+    monkeypatch.setattr(graph, "ROUNDS", name)
+    async with rounds_of("quality-gate") as rounds:
+        for _ in range(3):
+            await rounds.materialize()
+        assert not said.exists()
+    assert said.read_text() == "ended by itself"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            'print("{\\"error\\": \\"checks failed\\"}\\n{\\"finished\\": false}", flush=True)',
+            "checks failed",
+        ),
+        ('print("{\\"error\\": \\"nobody is called that\\"}")\nsys.exit(1)', "nobody is called that"),
+        ("raise SystemExit('no such thing')", "no such thing"),
+    ],
+)
+async def test_a_round_that_fails_says_why(program, monkeypatch, body, reason):
+    monkeypatch.setattr(graph, "ROUNDS", program(f"import sys\nsys.stdin.readline()\n{body}\n"))
+    with pytest.raises(GraphError, match=f"the graph did not finish: {reason}"):
+        async with rounds_of("quality-gate") as rounds:
+            await rounds.materialize()
