@@ -88,11 +88,11 @@ class RolloutSettings(Section):
         default=True, description="Let verdicts move tests on and end them; otherwise only people do."
     )
     candidate_min_effective_episodes: Annotated[float, Field(gt=1.0)] = Field(
-        default=100.0,
+        default=50.0,
         description="Episodes of a candidate's own that the log must be worth before it may be tested.",
     )
     candidate_max_unsupported_share: Fraction = Field(
-        default=0.02,
+        default=0.05,
         description="Share of episodes in which a candidate may meet an action never tried in its state.",
     )
     candidate_worst_case: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
