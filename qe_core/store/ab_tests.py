@@ -24,6 +24,7 @@ from qe_core.store.ab_records import (
 )
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ABTestError
+from qe_core.store.json_text import json_text
 from qe_core.store.policy_records import Alias
 from qe_core.store.serving_changes import (
     end_test,
@@ -122,7 +123,7 @@ class ABTestStore:
                 experiment_id = await connection.fetchval(
                     STATEMENTS["insert_test"],
                     *(key, agent, unit_kind, control, treatment, hold_out),
-                    *(json.dumps(settings or {}), int(stage), by, why),
+                    *(json_text(settings or {}), int(stage), by, why),
                 )
                 await connection.execute(
                     STATEMENTS["note_stage"], experiment_id, None, int(stage), None, by, why
@@ -263,7 +264,7 @@ class ABTestStore:
         """
         try:
             found = await self._database.fetch(
-                "insert_analysis", experiment_id, int(stage), verdict, json.dumps(analysis)
+                "insert_analysis", experiment_id, int(stage), verdict, json_text(analysis)
             )
         except asyncpg.IntegrityConstraintViolationError as error:
             raise ABTestError(f"a look at test {experiment_id} was not stored: {error}") from error

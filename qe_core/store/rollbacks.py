@@ -16,6 +16,7 @@ from qe_core.store.ab_records import EndVerdict
 from qe_core.store.alerts import Channel, Sighting, resolve_alert, see_alert
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import CoolDownError, PolicyError
+from qe_core.store.json_text import json_text
 from qe_core.store.policy_records import Alias, Mode, PolicyVersion, RollbackEvent, ServingState
 from qe_core.store.serving_changes import (
     end_test,
@@ -86,7 +87,7 @@ async def roll_back(database: Database, wanted: Rollback) -> RollbackEvent:
         )
         rollback_id = await connection.fetchval(
             STATEMENTS["insert_rollback"],
-            *(agent, before.mode, wanted.trigger, json.dumps(wanted.evidence), wanted.by),
+            *(agent, before.mode, wanted.trigger, json_text(wanted.evidence), wanted.by),
             *(found.number, target.number, _served(before, target)),
             *(table["q_table_id"], table["epoch"], table["version"], written, removed, is_complete),
             None if before.test is None else before.test.experiment_id,

@@ -16,6 +16,7 @@ import asyncpg
 from qe_core.learning.q_table import QTable
 from qe_core.store.connection import Connection
 from qe_core.store.errors import PolicyError
+from qe_core.store.json_text import json_text
 from qe_core.store.policy_records import FrozenTable, PolicyRows, PolicyVersion
 from qe_core.store.records import TableHandle
 from qe_core.store.statements import STATEMENTS
@@ -63,7 +64,7 @@ async def take_version(
         known = [newest.own_snapshot, newest.category_snapshot, newest.fleet_snapshot]
         if known == snapshots and exploration_state in (None, newest.exploration_state):
             return newest
-    state = None if exploration_state is None else json.dumps(exploration_state)
+    state = None if exploration_state is None else json_text(exploration_state)
     number = await connection.fetchval(
         STATEMENTS["insert_version"], agent, fingerprint, *snapshots, state, reason, by
     )

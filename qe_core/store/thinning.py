@@ -82,6 +82,7 @@ async def thin(database: Database, now: datetime, ages: Ages) -> ThinCount:
     async with database.transaction() as connection:
         tables = await connection.fetch(STATEMENTS["read_frozen_table_ids"])
         await lock_snapshots(connection, [row["q_table_id"] for row in tables])
+        await connection.execute(STATEMENTS["hold_versions"])
         found = await connection.fetch(STATEMENTS["read_version_ages"])
         gone = outgrown([VersionAge(**dict(row)) for row in found], now, ages)
         if not gone:

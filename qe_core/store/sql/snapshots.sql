@@ -244,6 +244,11 @@ WHERE
 ORDER BY versions.number DESC
 LIMIT $3;
 
+-- name: hold_versions
+-- Let nobody name a version until the end of the transaction.
+SELECT number FROM policy_versions
+ORDER BY number FOR UPDATE;
+
 -- name: read_version_ages
 -- All versions with what thinning must know: when they were taken, and whether something names them.
 WITH named AS (

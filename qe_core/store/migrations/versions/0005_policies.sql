@@ -14,7 +14,7 @@ COMMENT ON FUNCTION refuse_change() IS 'Keep a table append-only.';
 
 CREATE TABLE table_snapshots (
     snapshot_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    q_table_id int NOT NULL REFERENCES q_tables,
+    q_table_id int NOT NULL,
     table_version bigint NOT NULL,
     source_version jsonb NOT NULL,
     states int NOT NULL,
@@ -33,7 +33,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 COMMENT ON TABLE table_snapshots IS 'Moments at which a Q-table was frozen.';
 COMMENT ON COLUMN table_snapshots.snapshot_id IS 'Key, in order within a table.';
-COMMENT ON COLUMN table_snapshots.q_table_id IS 'The table.';
+COMMENT ON COLUMN table_snapshots.q_table_id IS 'The table; a reference would wait for publications.';
 COMMENT ON COLUMN table_snapshots.table_version IS 'The version the table had.';
 COMMENT ON COLUMN table_snapshots.source_version IS 'What the table''s last publication was built from.';
 COMMENT ON COLUMN table_snapshots.states IS 'States that held something.';

@@ -276,6 +276,14 @@ async def test_of_two_watches_at_once_one_rolls_back_and_the_other_is_told_to_re
     assert store.counters.deadlocks == 0
 
 
+async def test_evidence_that_could_not_be_computed_does_not_stop_a_rollback(store: Store, live: Live) -> None:
+    await play(store, live, [1.0])
+    await freeze(store)
+    evidence = {"mean": float("nan"), "bounds": [float("-inf"), 0.5], "tasks": 3}
+    event = await store.policies.rollback(AGENT, trigger="test", evidence=evidence, by="me")
+    assert event.evidence == {"mean": None, "bounds": [None, 0.5], "tasks": 3}
+
+
 async def test_processes_are_told_at_the_commit(store: Store, live: Live, database_url: str) -> None:
     heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     connection = await asyncpg.connect(database_url)
