@@ -1,4 +1,4 @@
-"""Sequential Q-learning in exact order against loops over numpy; agents side by side; composed updates.
+"""Sequential Q-learning in exact order against loops over numpy; composed updates.
 
 What belongs here: what learns update by update. What does not: the exact solution (`learning_solve`) and
 sampling (`learning_sampling`).
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -29,13 +28,10 @@ from benchmarks.place import Place
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.experience import Transitions
 from qe_core.learning.q_table import QTable
-from qe_core.learning.replay.training import SequentialTraining, train_on_log
-from qe_core.learning.side_by_side import train_side_by_side
+from qe_core.learning.replay.training import SequentialTraining
 from qe_core.learning.updates import LearningRate
 
 RATE = LearningRate()
-AGENTS = 18
-WORKERS = min(4, cpu_count() or 1)
 TABLE_COLUMNS = ("q", "visits", "target_mean", "target_m2")
 
 Columns = dict[str, Any]
@@ -124,31 +120,6 @@ def prepare_replay(place: Place, states: int, actions: int) -> Iterator[Running]
     )
 
 
-@contextmanager
-def prepare_agents(place: Place) -> Iterator[Running]:
-    """Yield the same agents trained one by one and side by side."""
-    states, actions = 2_000, 8
-    rows = place.size(full=500_000, quick=20_000)
-    logs = {f"agent-{number}": World(states, actions, number).log(rows) for number in range(AGENTS)}
-    empty = QTable.zeros(states, actions)
-    trainings = {name: partial(train_on_log, empty, log, DISCOUNT, RATE) for name, log in logs.items()}
-
-    def check(found: Mapping[str, Any]) -> None:
-        """Compare every agent's table, bit for bit."""
-        for name in logs:
-            same_table(
-                f"tables of {name}", found["side by side"][name].table, found["one by one"][name].table
-            )
-
-    yield Running(
-        {
-            "one by one": lambda: timed(lambda: train_side_by_side(trainings, 1)),
-            "side by side": lambda: timed(lambda: train_side_by_side(trainings, WORKERS)),
-        },
-        check,
-    )
-
-
 def composed_by_numpy(columns: list[Any]) -> Columns:
     """Return composed updates by sorting, as far as numpy goes, and a loop over rows of one pair."""
     state, action, target, rate = columns
@@ -225,22 +196,6 @@ def _replay(name: str, states: int, actions: int, is_owed: bool) -> Benchmark:
 BENCHMARKS = (
     _replay("replay", 2_000, 8, is_owed=True),
     _replay("replay-large", 10_000, 12, is_owed=False),
-    Benchmark(
-        name="side-by-side",
-        contestants=(
-            Contestant("one by one", f"{AGENTS} agents' logs, replayed on one thread"),
-            Contestant("side by side", f"the same on {WORKERS} threads"),
-        ),
-        rows=(
-            Row(
-                "side-by-side",
-                f"training {AGENTS} agents one by one ÷ on {WORKERS} threads, seconds",
-                Of("one by one", "seconds"),
-                Of("side by side", "seconds"),
-            ),
-        ),
-        prepare=prepare_agents,
-    ),
     Benchmark(
         name="compose",
         contestants=(
