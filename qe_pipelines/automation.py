@@ -14,9 +14,12 @@ from qe_pipelines.partitions import AGENTS, range_tags
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """Small graphs finish sooner in one process; a run's configuration may ask for ``multiprocess`` instead."""
 
+on_demand = dg.AssetSelection.groups(Stage.EXPERIMENTS)
+"""What only somebody who wants it starts: it takes minutes and depends on nothing that is stored."""
+
 whole_graph = dg.define_asset_job(
     "whole_graph",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - on_demand,
     description="Everything from the log to the report, for all agents.",
     config=IN_PROCESS,
 )
@@ -60,8 +63,17 @@ rollouts = dg.define_asset_job(
 )
 checks = dg.define_asset_job(
     "checks",
-    selection=dg.AssetSelection.all_asset_checks(),
+    selection=dg.AssetSelection.all_asset_checks()
+    - dg.AssetSelection.checks_for_assets(
+        "convergence_experiment", "transfer_experiment", "hierarchy_experiment"
+    ),
     description="Every asset check, over what is in the database now.",
+    config=IN_PROCESS,
+)
+experiments = dg.define_asset_job(
+    "experiments",
+    selection=on_demand,
+    description="What learning and sharing are worth, in simulated worlds; configure worlds and seeds.",
     config=IN_PROCESS,
 )
 
@@ -73,7 +85,7 @@ UNFINISHED = [
 ]
 """The states of a run that has yet to end."""
 
-JOBS = [whole_graph, learn, replay, statistics, snapshots, rollouts, retention, checks]
+JOBS = [whole_graph, learn, replay, statistics, snapshots, rollouts, retention, checks, experiments]
 
 
 def all_agents(run_key: str | None = None) -> dg.RunRequest:

@@ -17,6 +17,7 @@ class Stage:
     ROLLOUT = "stage_4_rollout"
     REPORTING = "stage_5_reporting"
     MAINTENANCE = "stage_6_maintenance"
+    EXPERIMENTS = "stage_7_experiments"
 
 
 def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadataValue]:

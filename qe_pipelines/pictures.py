@@ -8,6 +8,8 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -84,6 +86,14 @@ def q_value_picture(table: QTable) -> dg.MarkdownMetadataValue:
     return _picture("Q-value histogram", draw)
 
 
+def drawn_picture(alternative: str, draw: Callable[[Path], None]) -> dg.MarkdownMetadataValue:
+    """Return a picture that somebody else draws to a PNG file."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "picture.png"
+        draw(path)
+        return _embedded(alternative, path.read_bytes())
+
+
 def moving_mean(values: np.ndarray[tuple[int], np.dtype[np.float64]], span: int) -> list[float]:
     """Return for each position the mean of it and up to ``span`` - 1 values before it."""
     total = np.concatenate([[0.0], np.cumsum(values)])
@@ -103,5 +113,9 @@ def _picture(alternative: str, draw: Callable[["Axes"], None]) -> dg.MarkdownMet
     axes.title.set_fontsize(9)
     image = BytesIO()
     figure.savefig(image, format="png")
-    encoded = base64.b64encode(image.getvalue()).decode("ascii")
+    return _embedded(alternative, image.getvalue())
+
+
+def _embedded(alternative: str, image: bytes) -> dg.MarkdownMetadataValue:
+    encoded = base64.b64encode(image).decode("ascii")
     return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")

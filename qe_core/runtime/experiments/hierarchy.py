@@ -48,6 +48,12 @@ LOOKUPS: dict[str, Policy] = {
 ALONE = "own table alone"
 
 
+def default_lookup(settings: Settings) -> str:
+    """Return the name of the rule the settings ask for."""
+    rule = settings.hierarchy
+    return f"{rule.lookup}, {rule.shared_values}"
+
+
 @dataclass(frozen=True, slots=True)
 class LookupRegret:
     """What the rules cost.

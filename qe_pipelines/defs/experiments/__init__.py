@@ -1,0 +1,1 @@
+"""Stage 7: experiments that show what learning and sharing are worth, run on demand."""
