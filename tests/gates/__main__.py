@@ -1,6 +1,6 @@
 """The command ``python -m tests.gates``: options, progress, the tables, the exit code.
 
-What belongs here: what a person sees and gives. What does not: the gates (`rates`).
+What belongs here: what a person sees and gives. What does not: the gates (`rates`, `checks`).
 """
 
 import json
@@ -19,10 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tests.gates.rates import GATES, LONG, SHORT, Row
+from tests.gates.checks import faults, naive_rules, sound_ramps, tuning
+from tests.gates.rates import false_discoveries, false_ships, power
+from tests.gates.sizes import LONG, SHORT, Row
 from tests.gates.table import as_markdown, as_records, is_clean
 
 DEFAULT_SEED = 20_251
+GATES = (false_ships, false_discoveries, power, faults, sound_ramps, naive_rules, tuning)
 
 
 def main(

@@ -1,9 +1,10 @@
-"""Eighteen agents tested at once, some better, some worse, most no better, in one drifting fleet.
+"""Eighteen agents tested at once, better, worse or no better, in one drifting fleet.
 
 What belongs here: playing a family of rollouts side by side through the decision code. What does not: a
 single rollout (`playing`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,11 @@ from qe_core.rollout.settings import DEFAULT_SETTINGS, ABTestSettings
 from tests.gates.playing import Rollout
 from tests.gates.worlds import Noise, World
 
-EFFECTS = (0.0,) * 10 + (-0.2, -0.2, 0.2, 0.3, 0.3, 0.3, 0.5, 0.5)
-RATES = (100.0, 200.0, 400.0, 800.0)
+MIXED = (0.0,) * 10 + (-0.2, -0.2, 0.2, 0.3, 0.3, 0.3, 0.5, 0.5)
+NONE_BETTER = (0.0,) * 18
+"""The hardest case: one false ship makes all that is shipped false."""
+
+RATES = (50.0, 100.0, 200.0, 400.0)
 DRIFT = 0.5
 
 
@@ -38,11 +42,16 @@ class Shipped:
 
 
 def play_family(
-    random: np.random.Generator, settings: ABTestSettings = DEFAULT_SETTINGS, *, is_held: bool = True
+    effects: Sequence[float],
+    random: np.random.Generator,
+    settings: ABTestSettings = DEFAULT_SETTINGS,
+    *,
+    is_held: bool = True,
 ) -> Shipped:
-    """Return what eighteen rollouts shipped that ran at once.
+    """Return what rollouts shipped that ran at once.
 
     Args:
+        effects: true standardised effect of each candidate.
         random: source of chance.
         settings: of the tests.
         is_held: whether the family's false discovery rate is controlled; else each test stands alone.
@@ -54,7 +63,7 @@ def play_family(
             random,
             settings,
         )
-        for index, effect in enumerate(EFFECTS)
+        for index, effect in enumerate(effects)
     }
     shipped: list[float] = []
     decided: dict[str, float] = {}

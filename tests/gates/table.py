@@ -1,6 +1,6 @@
 """The gates as Markdown and as JSON.
 
-What belongs here: what is shown of a row. What does not: counting (`rates`).
+What belongs here: what is shown of a row. What does not: counting (`rates`, `checks`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from tests.gates.rates import Row
+from tests.gates.sizes import Row
 
 COUNTED = (
     "tests",
