@@ -31,6 +31,7 @@ from qe_core.config import Settings
 from qe_core.fleet import registry
 from qe_core.hierarchy.lookup import LevelRows, blended_lookup
 from qe_core.learning.exploration import epsilon_greedy
+from qe_core.rollout.assignment import Stage
 from qe_core.runtime.contexts import Context
 from qe_core.runtime.decisions import Decision
 from qe_core.runtime.episodes import Outcome
@@ -42,6 +43,9 @@ from qe_core.store.live import Live
 AGENT = "test-generator"
 LEARNING_AGENT = "test-executor"
 """Of the same category; its table changes, so nothing else may depend on it."""
+
+SERVING_AGENT, TESTED_AGENT = "coverage-analyzer", "quality-analyzer"
+"""Of the same category; one serves a frozen version, the other is in an A/B test with all its units."""
 
 STATES = 4_000
 _MICROSECONDS = 1e6
@@ -79,19 +83,51 @@ def decided_on_arrays(population: Population, states: npt.NDArray[np.int64], see
     return latencies_of(seconds, chosen)
 
 
-async def decided_by_learner(live: Live, contexts: Sequence[Context], seed: int) -> Measurement:
-    """Decide each context by a learner that has met each before."""
-    learner = await Learner.open(live, AGENT, Settings(), np.random.default_rng(seed))
+async def decided_by_learner(
+    live: Live, contexts: Sequence[Context], seed: int, agent: str = AGENT, *, is_beginning: bool = False
+) -> Measurement:
+    """Decide each context by a learner that has met each before.
+
+    Args:
+        live: the hot path.
+        contexts: of the agent.
+        seed: of the learner's choices.
+        agent: who decides.
+        is_beginning: begin an episode for each, so that each decision also finds out what to follow.
+    """
+    learner = await Learner.open(live, agent, Settings(), np.random.default_rng(seed))
     for context in contexts:
         await learner.decide(context)
     decisions: list[Decision] = []
     seconds = []
     for context in contexts:
+        episode = learner.begin_episode() if is_beginning else None
         began = time.perf_counter()
-        decision = await learner.decide(context)
+        decision = await learner.decide(context, episode)
         seconds.append(time.perf_counter() - began)
         decisions.append(decision)
     return latencies_of(seconds, [(decision.action, decision.propensity) for decision in decisions])
+
+
+async def serve_and_test(store: Store) -> None:
+    """Have one agent serve a frozen version, and another one test a candidate on all its units."""
+    for name in (SERVING_AGENT, TESTED_AGENT):
+        contract = registry().get(name)
+        stable = await store.policies.snapshot(contract, reason="measured", by="benchmark")
+        await store.policies.promote(name, stable.number, by="benchmark", why="measured")
+    async with store.live() as live:
+        learner = await Learner.open(live, TESTED_AGENT, Settings(), np.random.default_rng(1))
+        await learner.record(await learner.decide(0), Outcome(points=1.0, terminated=True))
+    candidate = await store.policies.snapshot(contract, reason="measured", by="benchmark")
+    await store.ab_tests.start(
+        TESTED_AGENT,
+        key="measured",
+        control=stable.number,
+        treatment=candidate.number,
+        by="benchmark",
+        why="measured",
+        stage=Stage.HALF,
+    )
 
 
 async def decided_after_updates(store: Store, live: Live, states: Sequence[int], seed: int) -> Measurement:
@@ -135,10 +171,11 @@ def prepare_cached(place: Place) -> Iterator[Running]:
     learning_count = registry().get(LEARNING_AGENT).state_count
     learning_states = rng.choice(learning_count, min(size, learning_count) // 2, replace=False).tolist()
     with place.database() as url, asyncio.Runner() as runner:
-        population = runner.run(populate(url, (AGENT, LEARNING_AGENT)))
+        population = runner.run(populate(url, (AGENT, LEARNING_AGENT, SERVING_AGENT, TESTED_AGENT)))
         settle(url)
         stack = AsyncExitStack()
         store = runner.run(stack.enter_async_context(Store.connect(url)))
+        runner.run(serve_and_test(store))
         live = runner.run(stack.enter_async_context(store.live()))
         runner.run(decided_by_learner(live, states.tolist(), 0))
         seed = 0
@@ -149,6 +186,11 @@ def prepare_cached(place: Place) -> Iterator[Running]:
             seed = next(seeds)
             return runner.run(decided_by_learner(live, models, seed))
 
+        def following(agent: str, *, is_beginning: bool) -> Callable[[], Measurement]:
+            """Decide as often, in states of an agent that serves or is tested."""
+            own = np.random.default_rng(13).integers(registry().get(agent).state_count, size=size).tolist()
+            return lambda: runner.run(decided_by_learner(live, own, seed, agent, is_beginning=is_beginning))
+
         def measured(
             work: Callable[[], Coroutine[Any, Any, Measurement]],
         ) -> Callable[[], Measurement]:
@@ -156,7 +198,7 @@ def prepare_cached(place: Place) -> Iterator[Running]:
 
         def check(found: Mapping[str, Any]) -> None:
             """Compare every action and propensity with those of the arrays, and values with the database."""
-            for name in ("ours", "labels", "codes"):
+            for name in ("ours", "labels", "codes", "beginning"):
                 for number, (ours, theirs) in enumerate(zip(found[name], found["arrays"], strict=True)):
                     if ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > _VALUE_TOLERANCE:
                         raise ResultsDifferError(
@@ -172,6 +214,11 @@ def prepare_cached(place: Place) -> Iterator[Running]:
                     "labels": measured(lambda: decided_by_learner(live, labels, seed)),
                     "codes": measured(lambda: decided_by_learner(live, states.tolist(), seed)),
                     "updated": measured(lambda: decided_after_updates(store, live, learning_states, seed)),
+                    "beginning": measured(
+                        lambda: decided_by_learner(live, states.tolist(), seed, is_beginning=True)
+                    ),
+                    "serving": following(SERVING_AGENT, is_beginning=False),
+                    "tested": following(TESTED_AGENT, is_beginning=True),
                     "arrays": lambda: decided_on_arrays(population, states, seed),
                 },
                 check,
@@ -189,6 +236,9 @@ BENCHMARKS = (
             Contestant("ours", f"`decide` on {STATES:,} cached states, given as the agent's state model"),
             Contestant("labels", "the same, given as mappings, which are validated first"),
             Contestant("codes", "the same, given as codes"),
+            Contestant("beginning", "the same by codes, each in an episode of its own"),
+            Contestant("serving", "`decide` of an agent that serves a frozen version, given as codes"),
+            Contestant("tested", "`decide` in an A/B test: each decision begins an episode and assigns it"),
             Contestant("updated", "`decide` in states that were updated since the last decision there"),
             Contestant("arrays", "blended lookup and ε-greedy choice on numpy arrays, tables in memory"),
         ),
@@ -213,6 +263,18 @@ BENCHMARKS = (
                 Of("updated", _P50),
                 bound=at_most(20),
                 unit="µs",
+            ),
+            Row(
+                "decide-serving",
+                "cached decision by codes ÷ the same by a frozen version",
+                Of("codes", _P50),
+                Of("serving", _P50),
+            ),
+            Row(
+                "decide-tested",
+                "first decision of an episode by codes ÷ the same with an assignment to an A/B test",
+                Of("beginning", _P50),
+                Of("tested", _P50),
             ),
             Row(
                 "decide-vs-arrays",
