@@ -45,6 +45,8 @@ async def prepare_demo(tell: Callable[[str], None]) -> None:
 async def play_demo(store: Store, progress: Progress) -> list[TrainingReport]:
     """Play the demo's sessions; those played before add nothing, agents without an environment are left out.
 
+    They follow no adjustments: a session is a function of its plan, and is played before there is a verdict.
+
     Args:
         store: where the experiences go.
         progress: told how far it is.

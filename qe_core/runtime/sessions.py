@@ -51,6 +51,8 @@ def recorded_play(recordings: Recordings, contract: AgentContract, settings: Set
     """Return what plays the pilot's plans on the recordings' training packages.
 
     The pilot learns in rounds and always from nothing, so that no plan depends on what was stored before.
+    Answers to divergence would change nothing: the table is solved and not approached in steps, and the pilot
+    explores as much as the monitor ever asks for.
     """
     rounds = TrainingSettings().rounds
     discount = contract.discount_or(settings.learning.discount)

@@ -20,8 +20,8 @@ from qe_core.runtime.pilot.tasks import PilotTask, TaskSession
 from qe_core.runtime.tasks import QETask, Strategy
 from qe_core.store import Store
 
-FIRST_RATE, LAST_RATE = 1.0, 0.02
-"""Exploration rates of the first task and of the last ones."""
+FIRST_RATE = 1.0
+"""Exploration rate of the first task."""
 
 EXPLORING_SHARE = 0.6
 """Share of all tasks after which the last rate is reached; later the agent mostly does what it knows."""
@@ -46,15 +46,16 @@ class EpisodePlayed:
     steps: int
 
 
-def exploration(task_count: int, done: int) -> ExponentialSchedule:
+def exploration(task_count: int, done: int, last_rate: float) -> ExponentialSchedule:
     """Return how an agent explores that knows how many tasks it will do.
 
     Args:
         task_count: in all learning episodes.
         done: of them so far.
+        last_rate: exploration rate of the last tasks, in (0, 1].
     """
-    decay = (LAST_RATE / FIRST_RATE) ** (1.0 / max(1.0, EXPLORING_SHARE * task_count))
-    return ExponentialSchedule(FIRST_RATE, LAST_RATE, decay, done)
+    decay = (last_rate / FIRST_RATE) ** (1.0 / max(1.0, EXPLORING_SHARE * task_count))
+    return ExponentialSchedule(FIRST_RATE, last_rate, decay, done)
 
 
 def strategies(contract: AgentContract) -> dict[str, Strategy]:

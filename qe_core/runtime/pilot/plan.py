@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qe_core.config import project_home
+from qe_core.environments.recorded import TrainingSettings
 from qe_core.errors import LearningError, QEError
 from qe_core.store import migrate
 from qe_core.store.server import database_url
 from qe_core.store.server.project import project_server
+
+LAST_RATE = 0.02
+"""Exploration rate of the last synthetic tasks."""
 
 ROUNDS = 10
 """How often the graph looks at the log while the pilot plays."""
@@ -49,6 +53,11 @@ class PilotPlan:
     def kind(self) -> str:
         """In a word."""
         return "recorded" if self.is_recorded else "synthetic"
+
+    @property
+    def last_rate(self) -> float:
+        """Exploration rate of the last tasks; over recordings what cross-validation chose (ADR 0051)."""
+        return TrainingSettings().exploration_rate if self.is_recorded else LAST_RATE
 
     @property
     def words(self) -> str:

@@ -182,7 +182,7 @@ async def _play(
             store.live() as live,
             agent_at_work(
                 *(store, live, TEST_GENERATOR, strategies(TEST_GENERATOR), settings, rng),
-                schedule=exploration(count, len(before)),
+                schedule=exploration(count, len(before), plan.last_rate),
                 journal=notes,
                 decide_seconds=PATIENCE_SECONDS,
                 record_seconds=PATIENCE_SECONDS,
@@ -200,7 +200,7 @@ async def _play(
                     played.steps += episode.steps
                     played.tasks += episode.tasks
                     done = len(before) + played.tasks
-                    rate = exploration(count, done).exploration_rate
+                    rate = exploration(count, done, plan.last_rate).exploration_rate
                     reached = await watch.reached()
                     tell(PilotState(number + 1, done, rate, episode.mean_return, reached, watch.seen))
                     if (number + 1) % plan.rounds_every == 0 and number + 1 < plan.episodes:

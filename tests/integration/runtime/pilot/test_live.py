@@ -29,7 +29,7 @@ async def agent(store: Store) -> AsyncIterator[QEAgent]:
         store.live() as live,
         agent_at_work(
             *(store, live, AGENT, strategies(TEST_GENERATOR), Settings(), np.random.default_rng(1)),
-            schedule=exploration(12, 0),
+            schedule=exploration(12, 0, 0.1),
             is_strict=True,
         ) as opened,
     ):

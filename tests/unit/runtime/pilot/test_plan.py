@@ -6,8 +6,8 @@ import pytest
 
 from qe_core.config import configured_database_url, home_apart, project_home
 from qe_core.errors import LearningError
-from qe_core.runtime.pilot.live import LAST_RATE, exploration
-from qe_core.runtime.pilot.plan import PilotError, PilotPlan, begin_or_go_on, pilot_home
+from qe_core.runtime.pilot.live import exploration
+from qe_core.runtime.pilot.plan import LAST_RATE, PilotError, PilotPlan, begin_or_go_on, pilot_home
 
 
 def test_a_home_holds_one_pilot_and_says_which(tmp_path: Path) -> None:
@@ -40,7 +40,12 @@ def test_an_impossible_plan_is_refused(changed: dict[str, int]) -> None:
 
 
 def test_exploration_falls_until_the_share_of_tasks_is_done() -> None:
-    assert exploration(5_000, 0).exploration_rate == 1.0
-    assert exploration(5_000, 1_500).exploration_rate == pytest.approx(LAST_RATE**0.5)
-    assert exploration(5_000, 3_000).exploration_rate == pytest.approx(LAST_RATE)
-    assert exploration(5_000, 4_999).exploration_rate == LAST_RATE
+    def rate(done: int) -> float:
+        return exploration(5_000, done, LAST_RATE).exploration_rate
+
+    assert rate(0) == 1.0
+    assert rate(1_500) == pytest.approx(LAST_RATE**0.5)
+    assert rate(3_000) == pytest.approx(LAST_RATE)
+    assert rate(4_999) == LAST_RATE
+    assert PilotPlan().last_rate == LAST_RATE
+    assert PilotPlan(is_recorded=True).last_rate == 0.3
