@@ -21,14 +21,13 @@ from math import exp, log
 from scipy.special import betaln, chdtrc
 
 from qe_core.rollout.evidence import StageEvidence
+from qe_core.rollout.sequential import LARGEST_LOG
 
 RATIO_CONCENTRATION = 1000.0
 """Weight of the Beta mixture for whole arms: departures of about 1.5 points from the expected share."""
 
 RARE_CONCENTRATION = 1.0
 """Weight for lost and repeated outcomes: any departure, up to all of them in one arm."""
-
-LARGEST_LOG = 700.0
 
 
 class Count(StrEnum):

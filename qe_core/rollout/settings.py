@@ -19,26 +19,28 @@ class ABTestSettings:
 
     Attributes:
         significance: chance of shipping a policy that is no better, over all looks together; also of each end
-            of the intervals missing the truth. In (0, 0.5).
+            of the intervals missing the truth. In [1e-9, 0.5).
         minimum_effect: effect size (standardised difference of reward) below which shipping is not worth it,
-            > 0.
+            in [0.01, 10).
         minimum_per_arm: recorded units an arm needs before it can be promoted or given up; at least 10.
         minimum_for_harm: recorded units an arm needs before the test can stop for harm; at least 10.
         maximum_per_arm: recorded units in the smaller arm at which an undecided test is given up.
-        prior_scale: effect size the sequential test is tuned for, > 0; ADR 0081 has the measurement.
+        prior_scale: effect size the sequential test is tuned for, in [0.01, 10); ADR 0081 has the
+            measurement.
         sample_ratio_significance: chance, per stage and over all looks, of calling sound counts unsound.
         guardrails: measures that may not get worse; each must be recorded and shown to hold before a
             promotion.
         success_margin: tolerated loss of success rate, in (0, 1): the drop at which a rollback is ordered.
         cost_margin: tolerated extra cost, as a share of the control's, > 0.
         duration_margin: tolerated extra duration, as a share of the control's, > 0.
-        target_power: power the sample size is computed for, in (0, 1).
+        target_power: power the sample size is computed for, in [0.5, 1).
         dwell_at_tenth: shortest time at 10 %.
         dwell_at_half: shortest time at 50 %.
         dwell_at_full: shortest time at 100 % with the hold-out, before the candidate becomes stable.
         longest_in_stage: time after which a test still undecided is given up; with developers as units there
             may never be more of them.
-        minimum_to_advance: recorded units an arm needs at 10 % before the rollout goes on to 50 %; at least 2.
+        minimum_to_advance: recorded units an arm needs at 10 % before the rollout goes on to 50 %; at least
+            2.
     """
 
     significance: float = 0.05
@@ -60,14 +62,14 @@ class ABTestSettings:
     minimum_to_advance: int = 20
 
     def __post_init__(self) -> None:
-        for name, highest in (
-            ("significance", 0.5), ("sample_ratio_significance", 0.5),
-            ("success_margin", 1.0), ("target_power", 1.0),
-            ("minimum_effect", 10.0), ("prior_scale", 10.0), ("cost_margin", 10.0), ("duration_margin", 10.0),
+        for name, lowest, highest in (
+            ("significance", 1e-9, 0.5), ("sample_ratio_significance", 1e-9, 0.5), ("target_power", 0.5, 1.0),
+            ("minimum_effect", 0.01, 10.0), ("prior_scale", 0.01, 10.0), ("success_margin", 1e-9, 1.0),
+            ("cost_margin", 1e-9, 10.0), ("duration_margin", 1e-9, 10.0),
         ):  # fmt: skip
-            if not 0.0 < getattr(self, name) < highest:
+            if not lowest <= getattr(self, name) < highest:
                 raise RolloutError(
-                    f"{name} must lie in (0, {highest:g}), got {getattr(self, name)}: change it"
+                    f"{name} must lie in [{lowest:g}, {highest:g}), got {getattr(self, name)}: change it"
                 )
         for name, least in (
             ("minimum_for_harm", 10), ("minimum_to_advance", 2), ("minimum_per_arm", 10),
