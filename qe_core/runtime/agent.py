@@ -131,9 +131,9 @@ class QEAgent:
             raise StrategyError(f"this is {self.contract.name}; give it a learner of its own contract")
         self._learner = learner
 
-    def begin_episode(self) -> Episode:
-        """Return a new episode, for tasks that follow from each other."""
-        return Episode(uuid4().hex) if self._learner is None else self._learner.begin_episode()
+    def begin_episode(self, unit: str | None = None) -> Episode:
+        """Return a new episode, for tasks that follow from each other; see `Learner.begin_episode`."""
+        return Episode(uuid4().hex, unit=unit) if self._learner is None else self._learner.begin_episode(unit)
 
     async def execute_with_learning(self, task: QETask, episode: Episode | None = None) -> TaskResult[Any]:
         """Do a task with the strategy decided on, and learn from what came of it.
@@ -146,7 +146,7 @@ class QEAgent:
             episode: the episode it is a step of; None for a task of its own.
         """
         self.counters.tasks += 1
-        step = await self._begun(task, episode or self.begin_episode())
+        step = await self._begun(task, episode or self.begin_episode(task.unit))
         try:
             value = await _run(self._strategies[step.action], task)
         except Exception:

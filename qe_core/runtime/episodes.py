@@ -79,6 +79,20 @@ class Outcome:
         return float(points)
 
 
+def check_unit(unit: str | None) -> str | None:
+    """Return what an A/B test may assign by, or None.
+
+    Raises:
+        DecisionError: it is empty, too long, or not text that can be stored.
+    """
+    if unit is not None and not (0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
+        raise DecisionError(
+            f"a unit is a name of 1 to {LONGEST_UNIT} printable characters, for example a developer's, "
+            f"not {unit!r:.60}"
+        )
+    return unit
+
+
 @dataclass(slots=True, eq=False)
 class Episode:
     """One task an agent works on: numbers its steps and adds up its rewards.
@@ -109,12 +123,7 @@ class Episode:
     began_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        unit = self.unit
-        if unit is not None and not (0 < len(unit) <= LONGEST_UNIT and unit.isprintable()):
-            raise DecisionError(
-                f"a unit is a name of 1 to {LONGEST_UNIT} printable characters, for example a developer's, "
-                f"not {unit!r:.60}"
-            )
+        check_unit(self.unit)
 
     def take_step(self) -> int:
         """Return the number of the next step.

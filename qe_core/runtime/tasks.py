@@ -6,14 +6,14 @@ What belongs here: tasks, results, strategies as values and types. What does not
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from qe_core.fleet.state import StateModel
 from qe_core.runtime.decisions import Decision
-from qe_core.runtime.episodes import Outcome
+from qe_core.runtime.episodes import Outcome, check_unit
 from qe_core.runtime.errors import StrategyError
 from qe_core.store.live import Acknowledgement
 
@@ -28,6 +28,11 @@ class QETask(BaseModel):
         context: what the agent measured before it begins: its state, its measurements by name, or the code of
             a state.
         inputs: whatever the strategies need; not looked at here.
+        unit: what A/B tests assign by, for example the developer it is done for; None assigns each task by
+            itself. Unused within an episode that was begun before.
+
+    Raises:
+        DecisionError: the unit cannot be used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -35,6 +40,7 @@ class QETask(BaseModel):
     task_id: str = Field(default_factory=lambda: uuid4().hex, min_length=1, max_length=200)
     context: StateModel | int | dict[str, Any]
     inputs: dict[str, Any] = Field(default_factory=dict)
+    unit: Annotated[str | None, AfterValidator(check_unit)] = None
 
 
 Strategy: TypeAlias = Callable[[QETask], Any]

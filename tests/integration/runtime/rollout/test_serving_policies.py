@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from qe_core.rollout.assignment import Arm, Stage, arm_of, bucket_of, plan_of
+from qe_core.runtime.agent import QEAgent
 from qe_core.runtime.episodes import Episode, Outcome
 from qe_core.runtime.errors import DecisionError
 from qe_core.runtime.learner import Learner
+from qe_core.runtime.tasks import QETask
 from qe_core.store import StaleEpochError, Store
 from qe_core.store.ab_tests import ABTest, EndVerdict
 from qe_core.store.live import Live
@@ -286,6 +288,26 @@ async def test_a_baseline_decision_in_a_test_names_the_arm_and_no_version(store:
 def test_a_unit_nobody_can_be_assigned_by_is_refused(unit: str) -> None:
     with pytest.raises(DecisionError, match="a unit is a name"):
         Episode("e", unit=unit)
+    with pytest.raises(DecisionError, match="a unit is a name"):
+        QETask(context=STATE, unit=unit)
+
+
+async def test_a_task_is_assigned_by_whom_it_is_done_for(store: Store, live: Live) -> None:
+    control, treatment = await frozen(store, worst(), "control"), await frozen(store, best(), "treatment")
+    test = await started(store, control, treatment, "developer")
+    await store.ab_tests.advance(test.experiment_id, Stage.HALF, by="a test", why="on")
+    agent = QEAgent(
+        await opened(live, SETTINGS), {name: lambda _: ENDS for name in CONTRACT.action_names}, is_strict=True
+    )
+    for number in range(10):
+        unit = f"developer {number}"
+        result = await agent.execute_with_learning(QETask(context=STATE, unit=unit))
+        assert result.decision is not None
+        assert result.decision.variant is arm_of("k", unit, plan_of(Stage.HALF))
+    await live.units.drain()
+    units = await store.ab_tests.units(test.experiment_id)
+    assert set(units.cluster) == {f"developer {number}" for number in range(10)}
+    assert units.is_recorded.all()
 
 
 async def test_units_that_wait_while_the_database_is_away_are_sent_when_it_is_back(
