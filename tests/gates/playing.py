@@ -11,8 +11,8 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from qe_core.rollout.assignment import Stage, plan_of
-from qe_core.rollout.evidence import ArmSample, StageEvidence
+from qe_core.rollout.assignment import Arm, Stage, plan_of
+from qe_core.rollout.evidence import ArmSample, Outcome, StageEvidence
 from qe_core.rollout.ramp import Move, next_step
 from qe_core.rollout.settings import DEFAULT_SETTINGS, ABTestSettings
 from qe_core.rollout.verdicts import Judgement, Verdict, judge
@@ -160,7 +160,10 @@ def sample_of(tasks: Tasks, is_chosen: npt.NDArray[np.bool_]) -> ArmSample:
 
 
 class Crowd:
-    """Developers as units: who they are, when they came in, and the sums of their tasks at that stage."""
+    """Developers as units: who they are, when they came in, and the sums of their tasks at that stage.
+
+    The sums are what `evidence_of` makes of the same outcomes, kept up to date; a test compares the two.
+    """
 
     def __init__(self, world: World, random: np.random.Generator) -> None:
         activity = random.lognormal(0.0, 0.7, world.developers)
@@ -169,6 +172,7 @@ class Crowd:
         self._habits = random.standard_normal(world.developers)
         self._entered = np.full(world.developers, -1)
         self._counts = np.zeros(world.developers)
+        self.outcomes: list[Outcome] | None = None
         self._sums = np.zeros((4, world.developers))
 
     def arrive(self, wanted: int, rollout: Rollout) -> StageEvidence:
@@ -180,6 +184,8 @@ class Crowd:
         tasks = draw(rollout.world, is_treated[who], rollout.pass_time(wanted), stage_index, random)
         columns = np.stack([_habitual(tasks, self._habits[who], rollout.world), *_others(tasks)])
         self._entered[who] = np.where(self._entered[who] < 0, stage_index, self._entered[who])
+        if self.outcomes is not None:
+            self.outcomes += _outcomes(rollout.stage, is_treated[who], who, columns)
         is_counted = self._entered[who] == stage_index
         np.add.at(self._counts, who[is_counted], 1.0)
         np.add.at(self._sums, (slice(None), who[is_counted]), columns[:, is_counted])
@@ -191,6 +197,20 @@ class Crowd:
     def _sample(self, is_chosen: npt.NDArray[np.bool_]) -> ArmSample:
         """Return the statistics of developers, each the mean of their tasks."""
         return ArmSample.of(*(self._sums[:, is_chosen] / self._counts[is_chosen]).tolist())
+
+
+def _outcomes(
+    stage: Stage,
+    is_treated: npt.NDArray[np.bool_],
+    who: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.float64],
+) -> list[Outcome]:
+    """Return the outcomes of tasks as they are recorded."""
+    arms = [Arm.TREATMENT if treated else Arm.CONTROL for treated in is_treated.tolist()]
+    return [
+        Outcome(stage, arm, f"developer-{developer}", *values)
+        for arm, developer, values in zip(arms, who.tolist(), columns.T.tolist(), strict=True)
+    ]
 
 
 def _habitual(tasks: Tasks, habits: npt.NDArray[np.float64], world: World) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qe_core.rollout.assignment import Stage
+from qe_core.rollout.evidence import Measure, StageEvidence, evidence_of
 from qe_core.rollout.ramp import Move
 from qe_core.rollout.verdicts import Verdict
 from tests.gates.checks import naive_rules, sound_ramps, tuning
@@ -85,6 +86,28 @@ def test_loss_in_one_arm_ends_a_rollout_as_invalid() -> None:
     assert rollout.judgement is not None
     assert rollout.judgement.verdict is Verdict.INVALID
     assert rollout.end is Move.STOP
+
+
+def test_developers_are_the_units_that_recorded_outcomes_make_of_them() -> None:
+    rollout = Rollout(World(drift=1.0, developers=40, shared_variance=0.3), np.random.default_rng(SEED))
+    assert rollout.crowd is not None
+    rollout.crowd.outcomes = []
+    for stage in Stage:
+        rollout.stage = stage
+        for _ in range(4):
+            rollout.look()
+    expected = {one.stage: one for one in evidence_of(rollout.crowd.outcomes)}
+    assert len(rollout.crowd.outcomes) == rollout.tasks
+    for stage, evidence in rollout.evidence.items():
+        for measure in Measure:
+            for ours, theirs in (
+                (evidence.treatment, expected.get(stage, StageEvidence(stage)).treatment),
+                (evidence.control, expected.get(stage, StageEvidence(stage)).control),
+            ):
+                assert ours.of_measure(measure).count == theirs.of_measure(measure).count
+                assert ours.of_measure(measure).mean == pytest.approx(
+                    theirs.of_measure(measure).mean, abs=1e-5
+                )
 
 
 def test_a_sound_ramp_is_not_flagged() -> None:
