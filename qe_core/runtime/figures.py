@@ -19,6 +19,7 @@ from qe_core.runtime.experiments.convergence import LearningCurve
 from qe_core.runtime.experiments.convergence_file import read_curves
 from qe_core.runtime.overview import Overview, fleet_overview
 from qe_core.runtime.pilot_figures import PilotFigures, pilot_figures
+from qe_core.runtime.rollout_figures import RolloutFigures, rollout_figures
 from qe_core.runtime.sessions import PILOT
 from qe_core.runtime.value_reached import ValueReached
 from qe_core.store import Level, StatsWindow, Store, StoredTable
@@ -108,6 +109,7 @@ class FleetFigures:
         pilot: the recorded pilot, or None where nothing was recorded or learned.
         newest: when the newest experience happened, in words; the only date there is.
         curves: shipped learning curves of agents whose contract is still the one that was played.
+        rollout: what serves, what is tested, what was taken back, and open alerts.
     """
 
     agents: tuple[AgentFigures, ...]
@@ -118,6 +120,7 @@ class FleetFigures:
     pilot: PilotFigures | None
     newest: str
     curves: tuple[LearningCurve, ...]
+    rollout: RolloutFigures
 
 
 Tables = Mapping[tuple[Level, str], StoredTable]
@@ -160,6 +163,7 @@ async def fleet_figures(
         if counts
         else "never",
         curves=_curves(fleet),
+        rollout=await rollout_figures(store, fleet),
     )
 
 

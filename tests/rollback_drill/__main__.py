@@ -84,8 +84,8 @@ def show(console: Console, result: Result, ticks: Sequence[float]) -> None:
     """Print what came of the drill."""
     plan = result.plan
     console.print(
-        f"{plan.tasks_at_once} tasks at once in {plan.processes} processes; {result.tasks_finished:,} finished; "
-        f"rolled back before anything was wrong: {', '.join(result.false_alarms) or 'none'}"
+        f"{plan.tasks_at_once} tasks at once in {plan.processes} processes; {result.tasks_finished:,} done; "
+        f"false alarms before: {', '.join(result.false_alarms) or 'none'}"
     )
     table = Table("agent", "follows", title="seconds from the first decision by the bad policy")
     for heading in (
@@ -109,8 +109,8 @@ def show(console: Console, result: Result, ticks: Sequence[float]) -> None:
     late = [one.safe_at - one.rolled_back_at for one in result.recoveries]
     if late:
         console.print(
-            f"from the rollback's transaction to the last decision by the bad policy: {max(late) * 1000:.0f} ms "
-            f"at most; a tick of the watch takes {statistics.median(ticks):.1f} s"
+            f"last bad decision: {max(late) * 1000:+.0f} ms from the rollback's event, at the latest; "
+            f"a tick of the watch takes {statistics.median(ticks):.1f} s"
         )
     for one in result.recoveries:
         console.print(f"{one.agent}: {one.reason}", soft_wrap=True)

@@ -1,7 +1,7 @@
 """The report's page: what was learned, by whom, how good it is and how to check it.
 
 What belongs here: the order of sections and their words. What does not: drawing (`charts`), style
-(`style`), the pilot's section (`pilot`).
+(`style`), the sections on the pilot (`pilot`), on what serves (`rollout`) and on the optimum (`optimum`).
 """
 
 from html import escape
@@ -11,6 +11,7 @@ from qe_core.runtime.report.charts import Bar, Line, bar_chart, heat_map, legend
 from qe_core.runtime.report.markup import section, table
 from qe_core.runtime.report.optimum import optimum_section
 from qe_core.runtime.report.pilot import pilot_section
+from qe_core.runtime.report.rollout import alerts_section, rollout_section
 from qe_core.runtime.report.style import STYLE_SHEET
 
 VERDICT_CLASSES = {"converged": "good", "diverging": "bad", "stale": "warn"}
@@ -20,6 +21,8 @@ def page(figures: FleetFigures) -> str:
     """Return the whole page as HTML; the same figures give the same page."""
     sections = [
         _header(figures),
+        alerts_section(figures.rollout),
+        rollout_section(figures.rollout),
         _reached_section(figures),
         optimum_section(figures.curves),
         pilot_section(figures.pilot),

@@ -32,7 +32,7 @@ table { border-collapse:collapse; width:100%; font-size:14px; font-variant-numer
 th, td { padding:7px 12px; text-align:right; white-space:nowrap; border-bottom:1px solid var(--rule) }
 tbody tr:last-child > * { border-bottom:0 } thead th { color:var(--soft); font-weight:600; font-size:12.5px; vertical-align:bottom }
 th:first-child, td.text, th.text { text-align:left } tbody th { font-weight:500 } tr.strong > * { font-weight:650 }
-.good { color:var(--good) } .bad { color:var(--bad) } .warn { color:var(--warn) }
+.wide { display:inline-block; min-width:16em; max-width:34em; white-space:normal } .good { color:var(--good) } .bad { color:var(--bad) } .warn { color:var(--warn) }
 .charts { display:grid; grid-template-columns:repeat(auto-fill,minmax(290px,1fr)); gap:14px; margin:14px 0 }
 .narrow { grid-template-columns:repeat(auto-fill,minmax(245px,1fr)) }
 .chart { margin:0; background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:12px 12px 8px }
@@ -41,7 +41,7 @@ svg { display:block; width:100%; height:auto } .grid { stroke:var(--grid); strok
 .tick { fill:var(--soft); font-size:10.5px; font-variant-numeric:tabular-nums }
 .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round }
 .line-1 { stroke:var(--c1) } .line-2 { stroke:var(--c2) } .line-3 { stroke:var(--c3) } .line-4 { stroke:var(--c4) }
-.line-5 { stroke:var(--c5) } .line-6 { stroke:var(--c6) } .line-quiet { stroke:var(--quiet); stroke-dasharray:4 4 }
+.line-5 { stroke:var(--c5) } .line-6 { stroke:var(--c6) } .line-quiet { stroke:var(--quiet); stroke-dasharray:4 4 } .line-zero { stroke:var(--soft); stroke-width:1 }
 .legend { display:flex; flex-wrap:wrap; gap:4px 16px; list-style:none; margin:8px 0; padding:0; font-size:13.5px; color:var(--soft) }
 .legend b { color:var(--ink); font-weight:600 } .swatch { display:inline-block; width:12px; height:12px; border-radius:3px; margin-right:6px; vertical-align:-1px }
 .swatch.line-1,.piece-1 { background:var(--c1) } .swatch.line-2,.piece-2 { background:var(--c2) } .swatch.line-3,.piece-3 { background:var(--c3) }
