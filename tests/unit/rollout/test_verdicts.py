@@ -98,6 +98,13 @@ def test_stages_are_combined_and_shown_apart() -> None:
     assert [stage.treated for stage in judgement.stages] == [50, 150]
 
 
+@pytest.mark.parametrize(("reward", "verdict"), [(2.0, Verdict.PROMOTE), (1.0, Verdict.CONTINUE)])
+def test_rewards_without_spread_are_judged_by_their_number(reward: float, verdict: Verdict) -> None:
+    judgement = judged(arm(200, reward, 0.0), arm(200, 1.0, 0.0))
+    assert judgement.verdict is verdict
+    assert judgement.effect is None
+
+
 def test_days_to_go_follow_the_rate_of_units() -> None:
     evidence = [StageEvidence(Stage.HALF, arm(100), arm(100, 0.25))]
     judgement = judge(evidence, units_per_day=50.0)
