@@ -280,7 +280,7 @@ class PolicyStore:
         since: datetime | None = None,
         read_limit: int = 200_000,
     ) -> RecentOutcomes:
-        """Return what came of the last whole episodes that followed a version.
+        """Return what came of the last whole episodes that followed a version from beginning to end.
 
         Reads only as much of the newest of the log as it takes; what rollbacks excluded is included.
 

@@ -1,24 +1,26 @@
 -- name: find_newest_chunks
 -- The first of an agent's newest chunks that together hold so many experiences, and how many they hold.
 SELECT
-    coalesce(min(chunk_id), 0) AS first_chunk,
+    coalesce(min(chunk_id), 9223372036854775807) AS first_chunk,
     coalesce(sum(experiences), 0)::bigint AS experiences
 FROM (
     SELECT
         chunk_id,
         experiences,
+        arrived_at,
         sum(experiences) OVER (ORDER BY chunk_id DESC) - experiences AS newer
     FROM (
         SELECT
             chunk_id,
-            experiences
+            experiences,
+            arrived_at
         FROM experience_chunks
-        WHERE agent = $1 AND arrived_at >= $2 AND NOT is_folded
+        WHERE agent = $1 AND NOT is_folded
         ORDER BY chunk_id DESC
         LIMIT $3
     ) AS newest
 ) AS counted
-WHERE newer < $3;
+WHERE newer < $3 AND arrived_at >= $2;
 
 -- name: read_recent_outcomes
 -- Return and success of whole episodes in an agent's chunks from one on, newest first, fixed width.
@@ -31,7 +33,6 @@ FROM (
         sum(single.reward ORDER BY single.step) AS total_reward,
         max(single.success)::smallint AS success,
         count(*) AS steps,
-        (array_agg(single.policy_version ORDER BY single.step DESC))[1] AS policy_version,
         max(chunks.chunk_id * 65536 + single.position - 1) AS last_experience_id,
         max(single.step) AS last_step,
         bool_or(single.terminated OR single.truncated) AS is_finished
@@ -45,8 +46,10 @@ FROM (
         )
     WHERE
         chunks.agent = $1 AND chunks.arrived_at >= $2 AND chunks.chunk_id >= $3 AND NOT chunks.is_folded
+        AND $4 = any(chunks.policy_version)
+        AND single.policy_version = $4
     GROUP BY chunks.source, single.episode
 ) AS episodes
-WHERE is_finished AND steps = last_step + 1 AND policy_version = $4
+WHERE is_finished AND steps = last_step + 1
 ORDER BY last_experience_id DESC
 LIMIT $5;

@@ -111,6 +111,16 @@ async def test_control_is_what_is_served_and_both_versions_are_usable(
         await store.ab_tests.test(5)
 
 
+async def test_a_changed_contract_makes_a_running_test_invalid(store: Store, test: ABTest) -> None:
+    await store.q_tables.ensure("individual", AGENT, "another contract", 10, ["a", "b"])
+    ended = await store.ab_tests.test(test.experiment_id)
+    assert ended.verdict is EndVerdict.INVALID
+    [_, end] = await store.ab_tests.history(test.experiment_id)
+    assert (end.changed_by, end.to_stage) == ("contract", None)
+    late = known(unit(test, "late"), 1.0)
+    assert (await store.ab_tests.record_units([late])).new == 1, "outcomes may come after the end"
+
+
 @pytest.mark.parametrize(
     "statement",
     [

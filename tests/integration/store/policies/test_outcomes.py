@@ -1,6 +1,7 @@
 """Outcomes of the last episodes of a version, read from the end of the log."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -48,6 +49,14 @@ async def test_an_episode_counts_once_it_is_whole_over_however_many_flushes(stor
     await live.writer.record_many(handle, parts[2])
     found = await store.policies.recent_outcomes(AGENT, None, 10)
     np.testing.assert_array_equal(found.total_reward, [15.0, 2.0])
+
+
+async def test_an_episode_that_changed_its_policy_counts_for_neither(store: Store, live: Live) -> None:
+    changed = episodes([5.0, 6.0], steps=2, policy_version=1)
+    await live.writer.record_many(await own_handle(store), replace(changed, policy_version=[1, 2, 2, 2]))
+    assert len(await store.policies.recent_outcomes(AGENT, 1, 10)) == 0
+    found = await store.policies.recent_outcomes(AGENT, 2, 10)
+    np.testing.assert_array_equal(found.total_reward, [12.0])
 
 
 async def test_only_what_arrived_since_counts_where_asked(store: Store, live: Live) -> None:

@@ -215,6 +215,24 @@ async def test_without_a_stable_version_learning_goes_back_to_the_newest_that_is
     assert await learned_rewards(store) == [1.0, 1.0, 2.0, 2.0]
 
 
+async def test_an_exclusion_that_was_undone_holds_again_for_a_version_that_rests_on_it(
+    store: Store, live: Live
+) -> None:
+    await play(store, live, [1.0], steps=1)
+    first = await freeze(store)
+    await play(store, live, [-9.0], steps=1)
+    second = (await roll_back(store, to=first)).from_version
+    await play(store, live, [3.0], steps=1)
+    third = await freeze(store)
+    await play(store, live, [4.0], steps=1)
+    await roll_back(store, to=second)
+    assert await learned_rewards(store) == [-9.0, 1.0]
+    await roll_back(store, to=third)
+    assert await learned_rewards(store) == [1.0, 3.0]
+    await roll_back(store, to=second)
+    assert await learned_rewards(store) == [-9.0, 1.0]
+
+
 async def test_each_rollback_is_told_also_while_the_alert_of_the_last_one_is_open(
     store: Store, live: Live
 ) -> None:

@@ -102,6 +102,13 @@ async def test_only_rows_that_changed_are_stored_and_nothing_new_is_no_new_versi
     assert ask(database_url, "SELECT count(*) FROM snapshot_rows") == [(8,)]
 
 
+async def test_of_snapshots_at_once_one_is_taken_and_all_get_it(store: Store, live: Live) -> None:
+    await play(store, live, [1.0, 2.0, 3.0, 4.0])
+    asked = [store.policies.snapshot(CONTRACT, reason="test", by=str(place)) for place in range(6)]
+    assert len({version.number for version in await asyncio.gather(*asked)}) == 1
+    assert store.counters.deadlocks == 0
+
+
 async def test_an_unknown_version_is_refused_by_name(store: Store) -> None:
     with pytest.raises(PolicyError, match="there is no policy version 17"):
         await store.policies.version(17)
