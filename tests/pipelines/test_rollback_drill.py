@@ -28,7 +28,7 @@ PLAN = Plan(
 def test_poisoned_policies_are_taken_back_while_agents_work(
     database_url: str,
     environment: Callable[[str], str],
-    quick_instance: dg.DagsterInstance,
+    instance: dg.DagsterInstance,
     definitions: dg.Definitions,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -42,7 +42,7 @@ def test_poisoned_policies_are_taken_back_while_agents_work(
     def tick() -> None:
         """Have the sensor look once."""
         resources = {"database": FleetDatabase(), "settings": FleetSettings()}
-        with dg.build_sensor_context(instance=quick_instance, resources=resources) as context:
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
             said.append(str(sensor.evaluate_tick(context).skip_message))
 
     with receivers() as start:

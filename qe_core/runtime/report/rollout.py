@@ -17,8 +17,8 @@ SHOWN_EVENTS = 20
 _SEVERITIES = {"critical": "bad", "warning": "warn"}
 _NOT_BEGUN = (
     "<p>Nothing is rolled out yet: every agent follows what it is learning, with some exploration. What each "
-    "decides by is frozen every hour, so it can be taken back. <code>qe ab start AGENT</code> begins to try "
-    "what an agent has learned on a tenth of its tasks, against what it does today.</p>"
+    "decides by is frozen every hour, so it can be taken back. <code>qe ab start AGENT --why …</code> begins "
+    "to try what an agent has learned on a tenth of its tasks, against what it does today.</p>"
 )
 _BEGUN = (
     "<p>An agent that <b>learns</b> follows its live table. One that <b>serves</b> follows a frozen version, "

@@ -63,7 +63,7 @@ async def test_nothing_rolled_out_says_so_and_which_command_begins(store: Store)
     said = words(rollout_section(figures))
     assert not figures.has_begun
     assert "Nothing is rolled out yet" in said
-    assert "qe ab start AGENT begins to try" in said
+    assert "qe ab start AGENT --why … begins to try" in said
     assert words(alerts_section(figures)) == " What needs a person Nothing. No alert is open. "
 
 
