@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from qe_core.errors import DatabaseUnavailableError
 from qe_core.fleet.contract import shared_fingerprint
 from qe_core.fleet.state import StateModel
 from qe_core.fleet.vocabulary import Approach, FleetContext
 from qe_core.store.ab_records import EndVerdict
 from qe_core.store.connection import Connection, Database
-from qe_core.store.errors import PolicyError
+from qe_core.store.errors import OutcomeUnknownError, PolicyError
 from qe_core.store.outcomes import read_outcomes
 from qe_core.store.policy_records import (
     Alias,
@@ -245,10 +246,17 @@ class PolicyStore:
         Raises:
             PolicyError: there is no version to go back to, or it cannot be served.
             CoolDownError: the last rollback is too recent.
+            OutcomeUnknownError: the connection was lost; it has happened whole or not at all.
         """
         wanted = Rollback(agent, to, trigger, evidence, by, cool_down, tuple(channels))
-        with told_in_words(f"a rollback of {agent}"):
-            return await self._database.repeated(lambda: roll_back(self._database, wanted))
+        try:
+            with told_in_words(f"a rollback of {agent}"):
+                return await self._database.repeated(lambda: roll_back(self._database, wanted))
+        except DatabaseUnavailableError as error:
+            raise OutcomeUnknownError(
+                f"the database went away while {agent} was rolled back, which has happened whole or not at "
+                "all: look at its rollbacks before asking again"
+            ) from error
 
     async def history(self, agent: str, limit: int = 1_000) -> list[PolicyChange]:
         """Return changes of what an agent serves, the newest first."""

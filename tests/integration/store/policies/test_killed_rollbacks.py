@@ -15,6 +15,7 @@ import pytest
 
 from qe_core.errors import StoreError
 from qe_core.store import Store, alerts, migrate, rollbacks, serving_changes, snapshots
+from qe_core.store.errors import OutcomeUnknownError
 from qe_core.store.policies import Mode
 from qe_core.store.server import EmbeddedServer
 from qe_core.store.statements import STATEMENTS
@@ -169,7 +170,7 @@ async def test_killed_before_a_statement_everything_is_as_it_was_and_the_next_ro
     deadly = DeadlyStatements(statement, kill_backends(mortal_server, mortal_url))
     for module in (rollbacks, snapshots, serving_changes, alerts):
         monkeypatch.setattr(module, "STATEMENTS", deadly)
-    with pytest.raises(StoreError):
+    with pytest.raises(OutcomeUnknownError, match="whole or not at all: look at"):
         await roll_back(mortal_url)
     assert deadly.has_struck
     await asyncio.to_thread(mortal_server.start)
