@@ -78,8 +78,8 @@ class TaskCounts:
         wanted = np.asarray(lengths, dtype=np.int64)
 
         def last(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            total = np.concatenate([np.zeros(1, dtype=values.dtype), np.cumsum(values)])
-            return np.asarray(total[-1] - total[len(values) - wanted])
+            # Summed from the newest task back: nothing is subtracted, so nothing cancels.
+            return np.concatenate([np.zeros(1, dtype=values.dtype), np.cumsum(values[::-1])])[wanted]
 
         return cls(
             tasks=wanted,
