@@ -66,8 +66,8 @@ class ExplorationSettings(Section):
     session_rule: Literal["pooled", "matching", "epsilon_greedy"] = Field(
         default="pooled",
         description="How simulated sessions choose: each action as often as it may be the best by what was "
-        "seen, pooled over features and with what others know, or for every state by itself; or greedy by "
-        "Q-learning with random actions at the rate below.",
+        "seen, pooled over features or for every state by itself; or greedy by Q-learning with random "
+        "actions at the rate below.",
     )
     matching_rate: Fraction = Field(
         default=0.01, description="Share of random actions beside matching; keeps every propensity above 0."

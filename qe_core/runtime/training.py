@@ -18,17 +18,14 @@ from qe_core.environments.planned_play import Beliefs, PlanningSettings, play_pl
 from qe_core.environments.rollouts import EpisodeLog, PlaySettings, play
 from qe_core.environments.world import World
 from qe_core.errors import LearningError
-from qe_core.fleet.contract import AgentContract, shared_fingerprint
-from qe_core.fleet.vocabulary import FleetContext
+from qe_core.fleet.contract import AgentContract
 from qe_core.hierarchy.effects import EffectDesign
-from qe_core.hierarchy.handing_down import handed_down
 from qe_core.hierarchy.pooling import PooledBeliefs
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.exploration import ExponentialSchedule
 from qe_core.learning.q_table import QTable
 from qe_core.runtime.parameters import confidence_settings, exploration_schedule, learning_rate
-from qe_core.runtime.tables import FLEET
-from qe_core.store import ImportRecord, Level, Store, StoredTable
+from qe_core.store import ImportRecord, Store, StoredTable
 
 SIMULATED, RECORDED = "simulated", "recorded"
 """Sources of experiences: an explicit finite MDP, or recorded outcomes of real tools."""
@@ -100,12 +97,10 @@ class KnownSoFar:
     Attributes:
         table: the agent's own, as it is stored.
         mdp: everything it has experienced, counted.
-        shared: what fleet and category know, the fleet first, with the context of each; what there is of it.
     """
 
     table: QTable
     mdp: EmpiricalMdp
-    shared: tuple[tuple[type[FleetContext], QTable], ...] = ()
 
 
 Play = Callable[[TrainingPlan, KnownSoFar | None], EpisodeLog]
@@ -148,30 +143,12 @@ async def table_so_far(store: Store, contract: AgentContract) -> StoredTable:
 
 
 async def known_so_far(store: Store, contract: AgentContract) -> KnownSoFar:
-    """Return what the agent learned and experienced so far, and what its fleet and category know."""
+    """Return what the agent learned and experienced so far."""
     stored = await table_so_far(store, contract)
     mdp = await store.experiences.load_mdp(
         contract.name, contract.fingerprint, contract.state_count, contract.action_count
     )
-    return KnownSoFar(stored.table, mdp, await shared_so_far(store, contract))
-
-
-async def shared_so_far(
-    store: Store, contract: AgentContract
-) -> tuple[tuple[type[FleetContext], QTable], ...]:
-    """Return the stored tables of the fleet and of the agent's category, of those there are."""
-    registered = {(line.level, line.name, line.fingerprint) for line in await store.q_tables.list_tables()}
-    wanted: tuple[tuple[Level, str, type[FleetContext]], ...] = (
-        ("fleet", FLEET, FleetContext),
-        ("category", contract.category.value, contract.category.context),
-    )
-    return tuple(
-        [
-            (context, (await store.q_tables.load(level, name, shared_fingerprint(context))).table)
-            for level, name, context in wanted
-            if (level, name, shared_fingerprint(context)) in registered
-        ]
-    )
+    return KnownSoFar(stored.table, mdp)
 
 
 async def next_seed(store: Store, agent: str, world_seed: int) -> int:
@@ -195,7 +172,7 @@ def simulated_play(world: World, settings: Settings) -> Play:
         match settings.exploration.session_rule:
             case "pooled" | "matching" as rule:
                 known = None if start is None else start.mdp
-                beliefs = pooled_beliefs(world, settings, start) if rule == "pooled" else None
+                beliefs = pooled_beliefs(world, settings) if rule == "pooled" else None
                 planning = planning_settings(settings, discount)
                 return play_planned(world, plan.episodes, rng, planning, known, beliefs)
             case "epsilon_greedy":
@@ -209,24 +186,17 @@ def simulated_play(world: World, settings: Settings) -> Play:
     return play_plan
 
 
-def pooled_beliefs(world: World, settings: Settings, start: KnownSoFar | None) -> Beliefs:
-    """Return what an agent believes that pools what it sees, beginning from what others know (ADR 0048).
+def pooled_beliefs(world: World, settings: Settings) -> Beliefs:
+    """Return what an agent believes that pools what it sees over features (ADR 0048).
 
     Args:
         world: where it plays.
         settings: what is assumed about noise and spread.
-        start: holds the shared tables; without it nobody told anything.
     """
-    contract, confidence = world.contract, confidence_settings(settings)
+    contract = world.contract
     design = EffectDesign.of(contract.state_model, contract.category, np.flatnonzero(world.is_reachable))
-    expected = handed_down(contract, () if start is None else start.shared, confidence)
-    return PooledBeliefs(
-        design,
-        contract.action_count,
-        contract.discount_or(settings.learning.discount),
-        expected[:, design.places],
-        confidence,
-    )
+    discount = contract.discount_or(settings.learning.discount)
+    return PooledBeliefs(design, contract.action_count, discount, confidence=confidence_settings(settings))
 
 
 def planning_settings(settings: Settings, discount: float) -> PlanningSettings:

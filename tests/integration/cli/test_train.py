@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from qe_core.config import load_settings
+from qe_core.config import Settings, load_settings
 from qe_core.environments.catalogue import world_of
 from qe_core.errors import LearningError, StoreError
 from qe_core.fleet import registry
@@ -94,6 +95,15 @@ async def test_a_continued_session_starts_from_the_stored_table(store):
     await play(store, episodes=50, seed=1, is_continuing=True)
     rewards = (await log(store))["reward"].to_pylist()[len(transitions) :]
     assert sum(rewards) > 1.2 * fresh.transitions.reward.sum()
+
+
+@pytest.mark.parametrize("rule", ["pooled", "matching", "epsilon_greedy"])
+def test_every_rule_plays_and_plays_differently(rule):
+    plan = TrainingPlan(AGENT, 30)
+    settings = Settings.model_validate({"exploration": {"session_rule": rule}})
+    played = simulated_play(world_of(CONTRACT), settings)(plan, None)
+    is_default = np.array_equal(played.transitions.reward, PLAY(plan, None).transitions.reward)
+    assert is_default == (rule == "pooled")
 
 
 @pytest.mark.parametrize(
