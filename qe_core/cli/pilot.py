@@ -134,6 +134,7 @@ def _show(report: "PilotReport") -> None:
     verdict = styled_verdict(seen.verdict)
     windows = f"{len(seen.windows)} window{'' if len(seen.windows) == 1 else 's'}"
     say(f"verdict: [bold]{verdict}[/] after {windows}: {escape(seen.reason)}")
+    say(f"by the ordered four criteria alone: {styled_verdict(seen.ordered_verdict)}")
     if report.tasks_now:
         say(
             f"{report.tasks_now:,} {plan.kind} tasks, {report.steps:,} decisions recorded, "
