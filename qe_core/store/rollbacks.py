@@ -136,7 +136,7 @@ async def _target(connection: Connection, before: ServingState, number: int | No
     """Return the version to go back to.
 
     While learning, that is the stable one, else the newest that no rollback went behind. While serving, it is
-    the stable one if a candidate is about; else what was stable before, or the newest version older than it.
+    the stable one if a test is running; else what was stable before, or the newest version older than it.
     """
     if number is not None:
         return await require_usable(connection, before.agent, number)
@@ -145,7 +145,7 @@ async def _target(connection: Connection, before: ServingState, number: int | No
         for version in await read_versions(connection, before.agent, None)
         if version.is_current
     }
-    is_stable_good = before.mode is Mode.LEARNING or before.candidate is not None or before.test is not None
+    is_stable_good = before.mode is Mode.LEARNING or before.test is not None
     if before.stable is not None and is_stable_good:
         return versions[before.stable]
     usable = {known: version for known, version in versions.items() if not version.is_withdrawn}
@@ -164,8 +164,8 @@ async def _target(connection: Connection, before: ServingState, number: int | No
 
 def _served(before: ServingState, target: PolicyVersion) -> int | None:
     """Return the frozen version that did harm; None where the live table was followed."""
-    if before.candidate is not None and before.candidate != target.number:
-        return before.candidate
+    if before.test is not None and before.test.control == target.number:
+        return before.test.treatment
     return before.stable if before.mode is Mode.SERVING else None
 
 

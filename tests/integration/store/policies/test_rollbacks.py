@@ -267,13 +267,16 @@ async def test_while_serving_aliases_go_back_the_test_ends_and_experiences_stay(
     assert await live_bits(store) == await frozen_bits(store, second)
     assert event.experiences_excluded == 0
     assert await learned_rewards(store) == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+    await store.policies.point(AGENT, Alias.CANDIDATE, third, by="me", why="to be tested one day")
     event = await roll_back(store)
     assert (event.to_version, event.served_version) == (first, second)
     assert (await store.policies.serving([AGENT]))[AGENT].stable == first
     with pytest.raises(PolicyError, match="no earlier version that is not in doubt"):
         await roll_back(store)
     changes = [(one.what, one.before, one.after) for one in await store.policies.history(AGENT)]
-    assert changes[:2] == [("stable", str(second), str(first)), ("candidate", str(third), None)]
+    assert changes[:2] == [("stable", str(second), str(first)), ("candidate", str(third), None)], (
+        "a candidate that is in no test was not served"
+    )
 
 
 async def test_of_two_watches_at_once_one_rolls_back_and_the_other_is_told_to_rest(
