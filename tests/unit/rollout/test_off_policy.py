@@ -8,7 +8,7 @@ import pytest
 from qe_core.errors import LearningError
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.experience import Transitions
-from qe_core.rollout.off_policy import WIDENING, Estimator, evaluate
+from qe_core.rollout.off_policy import WIDENING, Estimator, Evaluation, evaluate
 from qe_core.rollout.off_policy_log import LoggedEpisodes
 from qe_core.rollout.off_policy_model import model_values, unsupported_share
 from qe_core.rollout.off_policy_policies import require_policy, tabular_policy
@@ -78,6 +78,14 @@ def test_a_difference_of_equal_policies_is_nothing() -> None:
     found = evaluate(log, policy, 0.9, support_of(log, policy))
     none = found.minus(found).estimate(0.95)
     assert (none.value, none.lower, none.upper) == (0.0, 0.0, 0.0)
+
+
+def test_what_is_unknown_of_either_policy_widens_their_difference() -> None:
+    one, other = (
+        Evaluation(Estimator.DOUBLY_ROBUST, 9.0, np.zeros(4), unknown, 4.0) for unknown in (2.0, 0.5)
+    )
+    shown = one.minus(other).estimate(0.95)
+    assert (shown.lower, shown.upper) == (-2.5, 2.5)
 
 
 def test_without_support_there_is_no_number() -> None:

@@ -33,9 +33,10 @@ def test_an_empty_window_has_no_figures() -> None:
 
 
 def test_returns_are_summed_without_rounding_errors() -> None:
-    counts = TaskCounts.of([0.1] * 3000, [1] * 3000)
-    assert int(counts.return_total) == 3000 * 100_000
-    assert sum([0.1] * 3000) != 300.0
+    counts = TaskCounts.of([1.001] * 3000, [1] * 3000)
+    assert int(counts.return_total) == 3000 * 1_001_000
+    assert sum([1.001] * 3000) != 3003.0
+    assert int(1.001 * 1_000_000) != 1_001_000
 
 
 @given(
