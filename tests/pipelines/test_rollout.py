@@ -218,3 +218,46 @@ async def test_faults_of_versions_tests_and_rollbacks_are_named(
     assert list(event_faults(event, now)) == []
     assert "no evidence" in next(event_faults(replace(event, evidence={}), now))
     assert "still admits writers" in next(event_faults(event, replace(now, epoch=event.epoch_before)))
+
+
+def test_dashboards_have_a_row_for_each_arm_rollback_and_agent(
+    url: str, quick_instance: dg.DagsterInstance, definitions: dg.Definitions
+) -> None:
+    async def rolled_back() -> int:
+        """Take back what another agent learned; return the version it went back to."""
+        contract = registry().get("quality-gate")
+        async with Store.connect(url) as store:
+            good = await prepare(store, contract, Mode.LEARNING)
+            await poison(store, contract, Mode.LEARNING, good)
+            await store.policies.rollback(
+                contract.name, trigger="sequential", evidence={"reason": "worse"}, by="x"
+            )
+            return good
+
+    test = asyncio.run(running(url, {Arm.CONTROL: 60, Arm.TREATMENT: 61}, effect=3.0))
+    good = asyncio.run(rolled_back())
+    assert ran(definitions, quick_instance, "rollouts").success
+    job = definitions.resolve_job_def("whole_graph")
+    views = [key for key in job.asset_layer.selected_asset_keys if key.path[0] == "views"]
+    result = job.execute_in_process(run_config=QUIET, instance=quick_instance, asset_selection=views)
+    assert result.success
+    assert failed(result) == {}
+    assert run_sql(
+        url,
+        "SELECT agent, mode, stable_version, running_stage, rollbacks FROM qe_views.policy_serving "
+        "ORDER BY agent",
+    ) == [("quality-gate", "learning", None, None, 1), (AGENT, "serving", test.control, 50, 0)]
+    assert run_sql(
+        url, "SELECT agent, verdict, units_recorded, effect > 0, looks FROM qe_views.ab_tests"
+    ) == [(AGENT, "not enough data", 121, True, 1)]
+    assert run_sql(
+        url,
+        "SELECT arm, policy_version, units_recorded, difference IS NULL, verdict FROM qe_views.ab_test_arms "
+        "ORDER BY arm",
+    ) == [
+        ("control", test.control, 60, True, "not enough data"),
+        ("treatment", test.treatment, 61, False, "not enough data"),
+    ]
+    assert run_sql(
+        url, "SELECT agent, reason, to_version, served_version, refused_updates FROM qe_views.rollbacks"
+    ) == [("quality-gate", "worse", good, None, 0)]
