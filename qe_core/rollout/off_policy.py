@@ -1,15 +1,15 @@
 """What a candidate policy would earn, estimated from episodes that another policy played.
 
-What belongs here: importance weights, the two estimators and their intervals. What does not: the log
-(`off_policy_log`), the model behind the doubly robust estimator (`off_policy_model`), whether the log can say
-anything at all (`off_policy_support`) and what is decided on it (`safe_improvement_check`).
+What belongs here: the two estimators and their intervals. What does not: the log (`off_policy_log`), weights
+(`off_policy_weights`), the model behind the doubly robust estimator (`off_policy_model`), whether the log can
+say anything at all (`off_policy_support`) and what is decided on it (`safe_improvement_check`).
 
 Both estimators are one formula (Thomas & Brunskill 2016, weighted doubly robust):
 
     Σ_t γ^t Σ_i [ w̄_it (r_it − q(s_it, a_it)) + w̄_i,t−1 v(s_it) ],   v(s) = Σ_a π(a|s) q(s, a)
 
-where w_it is the product of π/b over the steps 0 … t of episode i, and w̄_it its share of Σ_i w_it. With q =
-0 it is per-decision weighted importance sampling; with a model's q, weighted doubly robust: the model
+where w_it is the product of π/b over the steps 0 … t of episode i, and w̄_it its share of Σ_i w_it. With
+q = 0 it is per-decision weighted importance sampling; with a model's q, weighted doubly robust: the model
 explains what it can, the weights correct what it gets wrong. After its end an episode keeps its last weight
 and earns nothing.
 
@@ -33,10 +33,9 @@ from qe_core.rollout.off_policy_weights import importance_weights
 FOLDS = 5
 """Parts of the log: each is evaluated with a model of the others, so that no episode vouches for itself."""
 
-
 WIDENING = 1.3
 """By how much intervals are wider than normal theory says: heavy weights that did not occur are not in the
-standard error. Chosen by measured coverage (ADR 0085)."""
+standard error. Chosen by measured coverage (ADR 0087)."""
 
 
 class Estimator(StrEnum):
@@ -179,7 +178,7 @@ def _weighted(
     expected: Float64Array,
     discount: float,
 ) -> tuple[float, Float64Array]:
-    """Return the estimate and each episode's influence on it (its linear part, mean 0), float64[E]."""
+    """Return the estimate and how far each episode moves it, float64[E]."""
     count = len(log)
     before = np.concatenate([np.ones((count, 1)), weights[:, :-1]], axis=1)
     factor = discount ** np.arange(log.horizon)

@@ -20,6 +20,8 @@ j-th possible start,
     M = Σ_j E_j / ((j + 1)(j + 2))
 
 has mean at most 1 as long as nothing is worse, so it ever passes 1/α with probability at most α (Ville 1939).
+That is exact for normal data of known spread, and holds for others as the normal approximation does; the
+operating curve measures how well.
 """
 
 import numpy as np

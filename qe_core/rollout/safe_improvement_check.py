@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from qe_core.errors import LearningError
 from qe_core.learning.arrays import Float64Array, require_fraction, require_shape
 from qe_core.rollout.off_policy import Estimate, Estimator, evaluate
 from qe_core.rollout.off_policy_log import LoggedEpisodes
@@ -29,8 +30,8 @@ class CheckSettings:
     Attributes:
         support: what the log must have of it.
         confidence_level: of the intervals shown, in (0, 1).
-        worst_case: the share of worst cases that are looked at, in (0, 1): its lower bound on the difference
-            to the baseline holds in all others.
+        worst_case: the share of worst cases that are looked at, in (0, 0.5): the lower bound on the
+            difference to the baseline holds in all others.
         tolerated_loss_points: how far below the baseline that bound may lie, points of discounted return.
     """
 
@@ -41,7 +42,8 @@ class CheckSettings:
 
     def __post_init__(self) -> None:
         require_fraction("confidence_level", self.confidence_level, is_zero_allowed=False)
-        require_fraction("worst_case", self.worst_case, is_zero_allowed=False)
+        if not 0.0 < self.worst_case < 0.5:
+            raise LearningError(f"worst_case must lie in (0, 0.5), got {self.worst_case}; use 0.01")
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,3 +142,9 @@ def test_the_baseline_itself_is_ready() -> None:
     check = check_candidate(log, BASELINE, BASELINE, 0.9)
     assert check.verdict is CandidateVerdict.READY
     assert check.worst_case_difference == 0.0
+
+
+@pytest.mark.parametrize(("setting", "value"), [("worst_case", 0.5), ("confidence_level", 0.0)])
+def test_check_settings_out_of_range_are_named(setting: str, value: float) -> None:
+    with pytest.raises(LearningError, match=setting):
+        CheckSettings(**{setting: value})
