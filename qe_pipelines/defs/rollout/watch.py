@@ -27,9 +27,14 @@ from qe_pipelines.resources import FleetDatabase, FleetSettings
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Takes back policies that do harm: judges every agent's newest tasks and acts at once.",
 )
-def policy_rollbacks(database: FleetDatabase, settings: FleetSettings) -> dg.SensorResult:
+def policy_rollbacks(
+    context: dg.SensorEvaluationContext, database: FleetDatabase, settings: FleetSettings
+) -> dg.SensorResult:
     """Look at every policy that decides; take back what does harm, and tell people at once."""
     seen = asyncio.run(_watched(database, settings.values))
+    for one in seen:
+        if one.decision.fired:
+            context.log.warning(summary([one]))
     return dg.SensorResult(
         skip_reason=summary(seen),
         asset_events=[materialization(one.event) for one in seen if one.event is not None],
