@@ -138,7 +138,7 @@ def _show(report: "PilotReport") -> None:
     if report.tasks_now:
         say(
             f"{report.tasks_now:,} {plan.kind} tasks, {report.steps:,} decisions recorded, "
-            f"{report.rounds} rounds of the graph: {report.seconds:.0f} s"
+            f"{report.rounds} looks of the graph: {report.seconds:.0f} s"
         )
 
 
