@@ -74,12 +74,14 @@ def pilot(
         forget(home)
 
     async def play() -> None:
+        """Play, and print what came of it."""
         calm_collector()
         with figures_shown(plan.tasks * plan.episodes) as show:
             report = await run_pilot(plan, lambda state: show(state.done, _figures(plan, state)))
         _show(report)
 
     async def play_by_itself() -> None:
+        """Play with nothing but the database."""
         async with pilot_database():
             await play()
 
@@ -138,7 +140,7 @@ def _show(report: "PilotReport") -> None:
     if report.tasks_now:
         say(
             f"{report.tasks_now:,} {plan.kind} tasks, {report.steps:,} decisions recorded, "
-            f"{report.rounds} looks of the graph: {report.seconds:.0f} s"
+            f"the graph looked {report.rounds} times: {report.seconds:.0f} s"
         )
 
 

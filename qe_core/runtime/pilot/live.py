@@ -104,6 +104,7 @@ async def play_episode(
     sessions: list[TaskSession] = []
 
     async def do(place: int, task: PilotTask) -> None:
+        """Do one task as soon as there is room."""
         async with room:
             session = task.open(int(np.random.SeedSequence([seed, number, place]).generate_state(1)[0]))
             await _play(agent, task, session, Episode(session_name(number, task)))

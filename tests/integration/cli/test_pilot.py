@@ -38,7 +38,7 @@ async def test_a_pilot_is_played_watched_and_judged_and_goes_on_where_it_stopped
             assert words in first.stdout
         assert "verdict: insufficient data after 1 window: 1 of 10 windows" in first.stdout
         assert "6 synthetic tasks" in first.stdout
-        assert "1 looks of the graph" in first.stdout
+        assert "the graph looked 1 times" in first.stdout
         own = home / "pilot" / "synthetic"
         runs = "SELECT pipeline_name, status, count(*) FROM runs GROUP BY 1, 2"
         assert asked(own, DAGSTER_DATABASE, runs) == [("learn", "SUCCESS", 2)]
