@@ -142,9 +142,6 @@ class RolloutSettings(Section):
     keep_daily_days: _Days = Field(
         default=90.0, description="The newest version of each day younger than this is kept, days."
     )
-    watch_interval_seconds: int = Field(
-        default=60, ge=1, le=3_600, description="Pause between two looks at what is served and tested."
-    )
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:
