@@ -15,7 +15,7 @@ from qe_core.runtime.experiments.convergence import TARGET, LearningCurve
 from qe_core.runtime.files import replaced_file
 
 SHIPPED = Path(__file__).parent / "measured" / "convergence.json"
-"""All agents in worlds 0 to 9 with 20 seeds each: ``qe experiment convergence --worlds 0-9 --json FILE``."""
+"""All agents, 20 seeds each: ``qe experiment convergence --worlds NUMBERS --json FILE`` computes it anew."""
 
 DIGITS = 4
 

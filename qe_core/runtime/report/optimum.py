@@ -29,11 +29,11 @@ def optimum_section(curves: Sequence[LearningCurve]) -> str:
     worlds, seeds = sorted({curve.world_seed for curve in curves}), len(curves[0].shares)
     enough = sum(20 * curve.seeds_reached >= 19 * len(curve.shares) for curve in curves)
     explained = (
-        f"<p>Every agent alone, from nothing, in worlds {worlds[0]} to {worlds[-1]} of its family with "
+        f"<p>Every agent alone, from nothing, in the worlds {', '.join(map(str, worlds))} of its family with "
         f"{seeds} training seeds each: the exact value of the learned policy as a share of the optimum after "
         "so many episodes, the mean and where 80 % of the sessions lie. "
         f"{enough} of {len(curves)} pairs of agent and world reach {TARGET:.0%} on at least 19 of 20 seeds. "
-        "<code>qe experiment convergence --worlds 0-9</code> plays it all again.</p>"
+        f"<code>qe experiment convergence --worlds {','.join(map(str, worlds))}</code> plays it again.</p>"
     )
     marks = [f"{count:,}" for count in curves[0].checkpoints]
     headings = ["agent", "random", "best fixed action", *marks, "worst session", f"sessions at {TARGET:.0%}"]
