@@ -38,12 +38,15 @@ def test_poisoned_policies_are_taken_back_while_agents_work(
     environment(database_url)
     sensor = definitions.resolve_sensor_def("policy_rollbacks")
     said: list[str] = []
+    shown: list[str] = []
 
     def tick() -> None:
         """Have the sensor look once."""
         resources = {"database": FleetDatabase(), "settings": FleetSettings()}
         with dg.build_sensor_context(instance=instance, resources=resources) as context:
-            said.append(str(sensor.evaluate_tick(context).skip_message))
+            data = sensor.evaluate_tick(context)
+        said.append(str(data.skip_message))
+        shown.extend(str(event.metadata["agent"].value) for event in data.asset_events)
 
     with receivers() as start:
         receiver = start(200)
@@ -52,6 +55,8 @@ def test_poisoned_policies_are_taken_back_while_agents_work(
     assert result.is_safe, f"{result}\n{said[-3:]}"
     assert {one.mode for one in result.recoveries} == {Mode.SERVING, Mode.LEARNING}
     assert all(one.tasks_harmed > 0 for one in result.recoveries)
+    assert sorted(shown) == sorted(PLAN.agents)
+    assert sum(line.count("rolled back: ") for line in said) == len(PLAN.agents)
 
 
 def test_a_server_killed_during_a_rollback_leaves_the_old_or_the_new_state(server_directory: Path) -> None:
