@@ -262,7 +262,7 @@ def main(
     logs: Annotated[int, typer.Option(help="Logs per agent and size for safety.")] = 100,
     first_seed: Annotated[
         int, typer.Option(help="The first seed; others were looked at while choosing.")
-    ] = 1_000,
+    ] = 3_000,
     world_seed: Annotated[int, typer.Option(help="Which worlds.")] = 0,
     output: Annotated[Path, typer.Option(help="Where JSON and Markdown go.")] = Path("."),
 ) -> None:

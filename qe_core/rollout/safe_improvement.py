@@ -13,6 +13,7 @@ only where that leads by several standard errors: among noisy means the best is 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from qe_core.errors import LearningError
 from qe_core.learning.arrays import Float64Array, require_discount, require_shape
@@ -24,6 +25,9 @@ from qe_core.rollout.off_policy_policies import require_policy
 GAIN_TOLERANCE = 1e-6
 """Points by which another action must be better to become the best: above what evaluation leaves open."""
 
+MOST_FREEDOM = 200
+"""Degrees of freedom from which Student's t is taken as normal."""
+
 MAXIMUM_ROUNDS = 1_000
 
 
@@ -34,7 +38,7 @@ class SafeImprovementSettings:
     Attributes:
         minimum_visits: visits from which the policy may depart from the baseline on a pair, at least 1.
         standard_errors: of the difference by which the best action must lead another to take its probability,
-            ≥ 0; 0 trusts the means.
+            ≥ 0, if its noise were known; after few visits more, as Student's t asks. 0 trusts the means.
         confidence: what is assumed about noise before it is measured.
     """
 
@@ -79,6 +83,7 @@ def safe_improvement(
     statistics = mdp.target_statistics((baseline * q).sum(axis=1), discount)
     variance = noise_variance(statistics, settings.confidence) / np.maximum(statistics.count, 1)
     is_free = mdp.visits >= settings.minimum_visits
+    leads = stdtrit(np.arange(1, MOST_FREEDOM + 1), ndtr(settings.standard_errors))
     rows, best, policy = np.arange(mdp.state_count), np.zeros(mdp.state_count, dtype=np.int64), baseline
     is_led = np.zeros(is_free.shape, dtype=np.bool_)
     for _ in range(MAXIMUM_ROUNDS):
@@ -86,7 +91,8 @@ def safe_improvement(
         highest = open_q.argmax(axis=1)
         best = np.where(open_q[rows, best] >= open_q[rows, highest] - GAIN_TOLERANCE, best, highest)
         error = np.sqrt(variance + variance[rows, best][:, np.newaxis])
-        is_behind = q[rows, best][:, np.newaxis] - q > settings.standard_errors * error
+        freedom = np.minimum(mdp.visits, mdp.visits[rows, best][:, np.newaxis]).clip(1, MOST_FREEDOM)
+        is_behind = q[rows, best][:, np.newaxis] - q > leads[freedom - 1] * error
         is_led |= is_free & is_behind & is_free[rows, best][:, np.newaxis]
         improved = np.where(is_led, 0.0, baseline)
         improved[rows, best] += np.where(is_led, baseline, 0.0).sum(axis=1)
