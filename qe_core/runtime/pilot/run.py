@@ -123,12 +123,12 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
     began_at = time.monotonic()
     async with Store.connect(database_url()) as store:
         before = await sessions_in_log(store, TEST_GENERATOR.name)
-        played = _Played()
+        played = _Played(before=len(before))
         if any(session_name(number, task) not in before for number in range(plan.episodes) for task in tasks):
             async with rounds_of(TEST_GENERATOR.name) as rounds:
                 began_at = time.monotonic()
                 watch = Watch(store, settings, rounds, world)
-                await _play(plan, tasks, store, settings, before, watch, played, tell)
+                await _play(plan, tasks, store, settings, watch, played, tell)
                 await watch.round()
                 played.rounds = watch.count
         seconds = time.monotonic() - began_at
@@ -139,7 +139,7 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
     return PilotReport(
         plan=plan,
         tasks_now=played.tasks,
-        tasks_before=len(before),
+        tasks_before=played.before,
         steps=played.steps,
         seconds=seconds,
         rounds=played.rounds,
@@ -156,8 +156,9 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
 
 @dataclass(slots=True)
 class _Played:
-    """What this run has played so far."""
+    """What this run has played so far, and how many tasks had been done before it."""
 
+    before: int
     returns: list[float] = field(default_factory=list)
     steps: int = 0
     tasks: int = 0
@@ -169,20 +170,19 @@ async def _play(
     tasks: list[PilotTask],
     store: Store,
     settings: Settings,
-    before: frozenset[str],
     watch: Watch,
     played: _Played,
     tell: Callable[[PilotState], None],
 ) -> None:
     """Play the learning episodes that are left, watched every so often."""
-    rng = np.random.default_rng([plan.seed, len(before)])
+    rng = np.random.default_rng([plan.seed, played.before])
     count = plan.tasks * plan.episodes
     with FileJournal(project_home() / "notes") as notes:
         async with (
             store.live() as live,
             agent_at_work(
                 *(store, live, TEST_GENERATOR, strategies(TEST_GENERATOR), settings, rng),
-                schedule=exploration(count, len(before), plan.last_rate),
+                schedule=exploration(count, played.before, plan.last_rate),
                 journal=notes,
                 decide_seconds=PATIENCE_SECONDS,
                 record_seconds=PATIENCE_SECONDS,
@@ -191,6 +191,9 @@ async def _play(
             ) as agent,
         ):
             await agent.resume(notes)
+            # What was recovered has ended its session: such a task is not begun again under the same name.
+            before = await sessions_in_log(store, TEST_GENERATOR.name)
+            played.before = len(before)
             try:
                 for number in range(plan.episodes):
                     episode = await play_episode(agent, tasks, number, plan.seed, before, AT_ONCE)
@@ -199,7 +202,7 @@ async def _play(
                     played.returns.append(episode.mean_return)
                     played.steps += episode.steps
                     played.tasks += episode.tasks
-                    done = len(before) + played.tasks
+                    done = played.before + played.tasks
                     rate = exploration(count, done, plan.last_rate).exploration_rate
                     reached = await watch.reached()
                     tell(PilotState(number + 1, done, rate, episode.mean_return, reached, watch.seen))
