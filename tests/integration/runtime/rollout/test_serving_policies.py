@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -211,6 +212,16 @@ async def test_a_rollback_that_is_heard_of_changes_running_episodes_before_anyth
     await until(lambda: learner._tables.is_superseded)
     after = await learner.decide(STATE, episode)
     assert (after.policy_version, learner.counters.refused) == (good.number, 0)
+
+
+async def test_a_change_is_heard_of_and_not_only_looked_for(store: Store) -> None:
+    """Looks are ten minutes apart: only the announcement can be what brings the news."""
+    async with store.live(reading=replace(QUICK, check_seconds=600.0)) as live:
+        learner = await opened(live, SETTINGS)
+        version = await frozen(store, best(), "good")
+        await store.policies.promote(AGENT, version.number, by="a test", why="good")
+        await until(lambda: live.serving.of(AGENT).state.stable == version.number)
+        assert await decided(learner) == [GOOD]
 
 
 async def test_a_lost_announcement_is_made_up_for_by_the_next_look(store: Store, live: Live) -> None:
