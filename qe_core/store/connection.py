@@ -199,8 +199,11 @@ async def open_database(database_url: str, pool_size: int) -> AsyncIterator[Data
     except Exception as error:
         raise explained(error, url) from error
     try:
-        async with pool.acquire() as connection:
-            await _check_server(connection, database_name(url))
+        try:
+            async with pool.acquire() as connection:
+                await _check_server(connection, database_name(url))
+        except LOST as error:
+            raise explained(error, url) from error
         yield Database(pool, url)
     finally:
         await pool.close()

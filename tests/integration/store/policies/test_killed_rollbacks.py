@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,9 @@ def kill_backends(server: EmbeddedServer, url: str) -> Callable[[], None]:
             children = [pid for (pid,) in cursor.fetchall()]
         kill(server)
         for child in children:
-            os.kill(child, signal.SIGKILL)
+            # Some end by themselves as soon as the server is gone.
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
     return strike
 
