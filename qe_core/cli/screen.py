@@ -19,7 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 PLAIN_WIDTH = 170
 """Columns used where the output is no terminal, so that tables in logs are not cut."""
@@ -117,8 +117,9 @@ def figures_shown(total: int) -> Iterator[Callable[[int, str], None]]:
 
         yield say_now_and_then
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=screen, transient=True) as bars:
+    figures_column = TextColumn("{task.description}", table_column=Column(no_wrap=False, ratio=1))
+    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), figures_column)
+    with Progress(*columns, console=screen, transient=True, expand=True) as bars:
         bar = bars.add_task("", total=total)
         yield lambda done, figures: bars.update(bar, completed=done, description=escape(figures))
 

@@ -64,6 +64,29 @@ def test_a_terminal_gets_a_bar_for_each_thing_done(monkeypatch):
     assert "importing" in terminal.file.getvalue()
 
 
+def test_a_plain_log_hears_the_figures_now_and_then_and_at_the_end(capsys, clock):
+    with screen.figures_shown(5_000) as show:
+        for done in range(0, 5_001, 1_000):
+            show(done, f"value {done // 100} %")
+            clock.now += 4.0
+    assert capsys.readouterr().err.splitlines() == [
+        "0 of 5,000  value 0 %",
+        "3,000 of 5,000  value 30 %",
+        "5,000 of 5,000  value 50 %",
+    ]
+
+
+def test_a_narrow_terminal_shows_all_figures_beside_the_bar(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr(screen, "console", lambda **_options: terminal)
+    figures = [f"figure{number}" for number in range(12)]
+    with screen.figures_shown(5_000) as show:
+        show(100, ", ".join(figures))
+    shown = terminal.file.getvalue()
+    assert "100/5000" in shown
+    assert all(figure in shown for figure in figures)
+
+
 def test_indented_paragraphs_of_a_help_text_keep_their_lines():
     text = "First.\n\nSome words\nthat wrap.\n\nExamples:\n    qe up\n    qe down\n\nLast."
     assert with_kept_lines(text) == text.replace("Examples:", "\b\nExamples:")

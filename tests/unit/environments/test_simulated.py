@@ -55,6 +55,16 @@ def test_an_episode_follows_the_worlds_arrays_and_its_seed() -> None:
     assert runs[0] == runs[1]
 
 
+def test_an_episode_starts_in_the_state_asked_for() -> None:
+    environment = SimulatedEnv("test-generator")
+    state = int(np.flatnonzero(environment.world.is_reachable & (environment.world.start == 0.0))[0])
+    assert environment.reset(seed=5, options={"state": state}) == (state, {})
+    unreachable = int(np.flatnonzero(~environment.world.is_reachable)[0])
+    for odd in (unreachable, -1, environment.world.state_count):
+        with pytest.raises(StateError, match=f"no task is ever in state {odd} of this world"):
+            environment.reset(options={"state": odd})
+
+
 def test_observed_frequencies_agree_with_the_arrays() -> None:
     """A chi-square-like bound: each share within 4 standard errors, wrong once in 16,000 per successor."""
     environment = SimulatedEnv("test-executor")
