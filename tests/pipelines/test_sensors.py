@@ -176,6 +176,7 @@ def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) 
         "new_experiences",
         "divergence",
         "stale_agents",
+        "policy_rollbacks",
         "alert_deliveries",
         "run_failures",
         "run_recoveries",
@@ -185,6 +186,8 @@ def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) 
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "replay_training",
         "statistics_windows",
+        "hourly_snapshots",
+        "staged_rollout",
         "daily_retention",
     }
     for schedule in repository.schedule_defs:
