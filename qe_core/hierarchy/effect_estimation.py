@@ -13,11 +13,14 @@ say how far values are additive: where they are not, the residual variance grows
 own data.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from functools import wraps
+from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
+from threadpoolctl import ThreadpoolController
 
 from qe_core.hierarchy.effects import EffectDesign, Level
 from qe_core.learning.arrays import Float64Array
@@ -28,6 +31,27 @@ ASSUMED_WEIGHT = 4.0
 
 ROUNDS = 10
 """Rounds of estimating variances when there is nothing to start from."""
+
+LIBRARIES = ThreadpoolController()
+"""Of linear algebra, as loaded with this module."""
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+def single_threaded(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Return the function with its linear algebra kept on the caller's thread.
+
+    On matrices of a few hundred rows, threads that wait actively for each other gain nothing on an idle
+    machine, cost many times the time on a busy one, and change last digits.
+    """
+
+    @wraps(function)
+    def limited(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        with LIBRARIES.limit(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +164,7 @@ class EffectModel:
         )
 
 
+@single_threaded
 def estimated_effects(
     table: QTable,
     design: EffectDesign,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qe_core.hierarchy.effect_estimation import ROUNDS, EffectModel, Variances
+from qe_core.hierarchy.effect_estimation import ROUNDS, EffectModel, Variances, single_threaded
 from qe_core.hierarchy.effects import EffectDesign
 from qe_core.learning.arrays import Float64Array, Int64Array, require_discount, require_shape
 from qe_core.learning.empirical_mdp import EmpiricalMdp
@@ -82,6 +82,7 @@ class PooledBeliefs:
         return self._last.values
 
 
+@single_threaded
 def pooled_belief(
     mdp: EmpiricalMdp,
     discount: float,
