@@ -23,10 +23,11 @@ from scipy.special import betaln, chdtrc
 from qe_core.rollout.evidence import StageEvidence
 from qe_core.rollout.sequential import LARGEST_LOG
 
-RATIO_CONCENTRATION = 1000.0
-"""Weight of the Beta mixture for whole arms: departures of about 1.5 points from the expected share."""
+RATIO_CONCENTRATIONS = (1000.0, 10.0)
+"""Weights of the Beta mixtures for whole arms: departures of about 1.5 points from the expected share, which
+losses make, and of about 15, which a broken assignment makes."""
 
-RARE_CONCENTRATION = 1.0
+RARE_CONCENTRATIONS = (1.0,)
 """Weight for lost and repeated outcomes: any departure, up to all of them in one arm."""
 
 
@@ -87,14 +88,14 @@ def _checks_of(stage: StageEvidence, significance: float) -> Iterator[CountCheck
     """Yield the checks of one stage."""
     new, old = stage.treatment, stage.control
     assigned = _share(new.count + new.lost, old.count + old.lost)
-    for count, treated, untreated, share, concentration in (
-        (Count.RECORDED, new.count, old.count, stage.plan.treatment_share, RATIO_CONCENTRATION),
-        (Count.LOST, new.lost, old.lost, assigned, RARE_CONCENTRATION),
-        (Count.REPEATED, new.repeated, old.repeated, _share(new.count, old.count), RARE_CONCENTRATION),
+    for count, treated, untreated, share, concentrations in (
+        (Count.RECORDED, new.count, old.count, stage.plan.treatment_share, RATIO_CONCENTRATIONS),
+        (Count.LOST, new.lost, old.lost, assigned, RARE_CONCENTRATIONS),
+        (Count.REPEATED, new.repeated, old.repeated, _share(new.count, old.count), RARE_CONCENTRATIONS),
     ):
         if treated + untreated == 0:
             continue
-        e_value = share_e_value(treated, untreated, share, concentration)
+        e_value = share_e_value(treated, untreated, share, concentrations)
         yield CountCheck(
             int(stage.stage),
             count,
@@ -112,18 +113,26 @@ def _share(first: int, second: int) -> float:
     return (first + 0.5) / (first + second + 1.0)
 
 
-def share_e_value(first: int, second: int, share: float, concentration: float) -> float:
+def share_e_value(first: int, second: int, share: float, concentrations: Sequence[float]) -> float:
     """Return the evidence that ``first`` of all does not have the expected share; 1 for no evidence.
 
     Args:
         first: counts of one kind.
         second: counts of the other.
         share: expected share of the first, in (0, 1).
-        concentration: weight of the Beta mixture, as many counts, > 0.
+        concentrations: weight of each Beta mixture, as many counts, > 0; the mean of their evidence counts.
     """
+    expected = first * log(share) + second * log(1.0 - share)
+    return sum(
+        exp(min(LARGEST_LOG, _log_beta_mixture(first, second, share, concentration) - expected))
+        for concentration in concentrations
+    ) / len(concentrations)
+
+
+def _log_beta_mixture(first: int, second: int, share: float, concentration: float) -> float:
+    """Return the logarithm of the likelihood of counts, mixed over shares around the expected one."""
     a, b = share * concentration, (1.0 - share) * concentration
-    evidence = float(betaln(a + first, b + second) - betaln(a, b))
-    return exp(min(LARGEST_LOG, evidence - first * log(share) - second * log(1.0 - share)))
+    return float(betaln(a + first, b + second) - betaln(a, b))
 
 
 def chi_square_p(first: int, second: int, share: float) -> float:

@@ -135,7 +135,7 @@ def test_running_test_is_judged_shown_and_goes_on_by_the_clock(
 def test_lopsided_arms_fail_their_check_and_still_end_the_test(
     url: str, quick_instance: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
-    asyncio.run(running(url, {Arm.CONTROL: 60, Arm.TREATMENT: 400}))
+    asyncio.run(running(url, {Arm.CONTROL: 60, Arm.TREATMENT: 160}))
     result = ran(definitions, quick_instance, "rollouts")
     assert result.success
     assert set(failed(result)) == {"sample_ratios_hold"}

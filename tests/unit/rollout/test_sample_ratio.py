@@ -45,6 +45,11 @@ def test_a_tenth_of_an_arm_gone_without_a_trace_shows_in_the_ratio() -> None:
     assert unsound(counted(5_000), counted(4_500)) == [Count.RECORDED]
 
 
+def test_an_assignment_that_is_broken_outright_shows_in_a_few_units() -> None:
+    assert unsound(counted(60), counted(160), Stage.TENTH) == [Count.RECORDED]
+    assert unsound(counted(60), counted(90), Stage.TENTH) == []
+
+
 def test_a_check_says_what_it_saw() -> None:
     checks = check_counts([StageEvidence(Stage.HALF, counted(300), counted(286, lost=14))], LIMIT)
     assert "lost units at 50 %: 14 treated, 0 control, 7 treated expected" in checks[1].sentence
@@ -62,5 +67,5 @@ def test_chi_square_is_that_of_scipy() -> None:
 
 def test_mean_of_the_share_e_value_on_sound_counts_is_one() -> None:
     counts = np.arange(41)
-    values = [share_e_value(int(first), 40 - int(first), 0.9, 1.0) for first in counts]
+    values = [share_e_value(int(first), 40 - int(first), 0.9, (1.0, 30.0)) for first in counts]
     assert np.dot(values, stats.binom.pmf(counts, 40, 0.9)) == pytest.approx(1.0)
