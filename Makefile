@@ -5,11 +5,11 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 UI ?=
 
-.PHONY: help install demo up report test lint unit bench faults pilot lock clean
+.PHONY: help install demo up report test lint unit bench faults faults-agents gates curve drill pilot lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## make .venv with every locked dependency
 
@@ -42,7 +42,7 @@ lint: $(STAMP) ## style, types, layers, SQL and docstrings
 	@$(PY) -m sqlfluff lint --nocolor --disable-progress-bar qe_core/store dbt_views/models
 
 unit: $(STAMP) ## the tests, on all cores, with the coverage floor
-	@$(PY) -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term
+	@$(PY) -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term --durations=25
 
 pilot: $(STAMP) ## the pilot on held-out packages: the stored table against rules, then five other trainings
 	@$(PY) -m qe_core.cli workbench compare
@@ -54,6 +54,19 @@ bench: $(STAMP) ## every owed figure against its peer, measured in one run (abou
 
 faults: $(STAMP) ## writers under a hundred kills, cuts and full disks, recomputed by an oracle (about 10 minutes)
 	@$(PY) -m tests.faults
+
+faults-agents: $(STAMP) ## a hundred processes of agents killed during their episodes (about 10 minutes, 4.4 GB)
+	@$(PY) -m tests.faults_agents
+
+gates: $(STAMP) ## thousands of A/B tests and off-policy estimates through the decision code, mistakes counted (about half an hour)
+	@$(PY) -m tests.gates
+	@$(PY) -m tests.off_policy_gates
+
+curve: $(STAMP) ## false alarms and delay of the automatic rollback (about 15 minutes)
+	@$(PY) -m benchmarks.rollback_curve
+
+drill: $(STAMP) ## poisoned policies on a running deployment, servers killed in the middle of a rollback (about 5 minutes)
+	@$(PY) -m tests.rollback_drill
 
 lock: ## resolve the newest versions pyproject.toml allows into requirements.lock
 	@$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
