@@ -19,6 +19,7 @@ class AlertKind(StrEnum):
     RUN_FAILED = "run-failed"
     POLICY_ROLLED_BACK = "policy-rolled-back"
     POLICY_WORSE = "policy-worse"
+    POLICY_UNWATCHED = "policy-unwatched"
 
     @property
     def runbook(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from qe_core.config import Settings
+from qe_core.errors import RolloutError
 from qe_core.fleet import registry
 from qe_core.fleet.registry import Registry
 from qe_core.rollout.rollback import RollbackDecision, RollbackVerdict, Watch, decide_rollback
@@ -97,12 +98,22 @@ class PolicyRollbackManager:
     async def watch(self, now: datetime) -> list[Watched]:
         """Look at every policy that decides, take back what does harm, and return what was seen.
 
+        An agent whose tasks cannot be judged is left out, and people are told; the others are watched all the
+        same.
+
         Args:
             now: the present, aware.
         """
         found: list[Watched] = []
         for agent, state in (await self._policies.serving(self._fleet.names())).items():
-            looks = [await self.look(agent, policy, now) for policy in await self._watched(agent, state)]
+            try:
+                looks = [await self.look(agent, policy, now) for policy in await self._watched(agent, state)]
+            except RolloutError as error:
+                await self._tell_unwatched(agent, error)
+                continue
+            await self._store.alerts.resolve(
+                AlertKind.POLICY_UNWATCHED, agent, WATCH, "it can be judged again", self._channels
+            )
             found += await self._answered(agent, state, looks)
         return found
 
@@ -260,6 +271,17 @@ class PolicyRollbackManager:
             if version.number < number and version.is_current and not version.is_withdrawn:
                 return version.number
         return None
+
+    async def _tell_unwatched(self, agent: str, error: RolloutError) -> None:
+        """Open the alert that nobody watches over an agent's policy."""
+        LOGGER.error("%s cannot be watched: %s", agent, error)
+        kind = AlertKind.POLICY_UNWATCHED
+        await self._store.alerts.see(
+            Sighting(
+                kind, agent, "critical", f"its tasks cannot be judged: {error}", kind.runbook, str(error)
+            ),
+            self._channels,
+        )
 
     async def _tell(self, agent: str, look: Watched, trouble: str) -> None:
         """Open the alert that a policy does harm and stays."""

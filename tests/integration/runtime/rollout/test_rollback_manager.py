@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from qe_core.errors import UnknownAgentError
+from qe_core.fleet import registry
 from qe_core.rollout.assignment import Stage
 from qe_core.rollout.rollback import RollbackVerdict
 from qe_core.runtime.rollout.rollback_manager import WATCH, PolicyRollbackManager, Watched
@@ -151,6 +152,29 @@ async def test_an_agent_without_versions_cannot_be_taken_back_and_says_so(store:
     assert look.event is None
     assert "take a snapshot first" in look.trouble
     assert await open_kinds(store) == ["policy-worse"]
+
+
+async def test_tasks_nobody_can_judge_are_told_and_hide_no_other_agent(store: Store) -> None:
+    """The impossible return: one episode of 1,001 steps of 100 points."""
+    steps = 1_001
+    await lived(store, None, 100, success=0.9)
+    episode = {
+        "occurred_at": [datetime.now(UTC) + timedelta(seconds=1, microseconds=step) for step in range(steps)],
+        "agent": AGENT, "episode": "endless", "step": np.arange(steps), "state": 5,
+        "action": np.zeros(steps, dtype=np.int16), "reward": 100.0, "next_state": 5,
+        "terminated": np.arange(steps) == steps - 1, "truncated": False, "propensity": 1.0,
+        "exploration_rate": 0.0, "success": None, "policy_version": None,
+        "fingerprint": CONTRACT.fingerprint, "source": "agent",
+    }  # fmt: skip
+    await store.experiences.append(episode)
+    seen = await PolicyRollbackManager(store, settings_with()).watch(datetime.now(UTC))
+    assert {look.agent for look in seen} == set(registry().names()) - {AGENT}
+    [alert] = await store.alerts.list_alerts()
+    assert (alert.kind, alert.subject) == ("policy-unwatched", AGENT)
+    assert "returns must be finite and within" in alert.summary
+    await lived(store, None, 4_100, success=0.9)
+    assert len(await watched(store)) == 1
+    assert await open_kinds(store) == []
 
 
 async def test_a_candidate_is_watched_in_its_test_and_compared_with_its_control(store: Store) -> None:
