@@ -8,15 +8,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from qe_core.errors import RewardError
 from qe_core.fleet.rewards import REWARD_LIMIT, RewardModel
 from qe_core.runtime.contexts import Context
 from qe_core.runtime.errors import DecisionError
-
-if TYPE_CHECKING:
-    from qe_core.runtime.rollout.serving_policies import Route
+from qe_core.runtime.rollout.routes import Route
 
 LONGEST_UNIT = 200
 """Characters in what an A/B test assigns by."""
@@ -118,7 +115,7 @@ class Episode:
     is_finished: bool = False
     unit: str | None = None
     costs: dict[int, float] = field(default_factory=dict)
-    route: "Route | None" = None
+    route: Route | None = None
     epoch: int = -1
     began_at: datetime | None = None
 

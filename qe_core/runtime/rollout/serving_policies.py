@@ -1,6 +1,6 @@
 """Which policy each episode of an agent follows: the live table, a frozen version, or an arm of a test.
 
-What belongs here: routes, and giving each episode one. What does not: loading versions
+What belongs here: giving each episode a route. What does not: loading versions
 (`qe_core.store.live.serving`), where a unit falls (`qe_core.rollout.assignment`), choosing an action.
 
 An episode gets its route at its first decision and keeps it to its end, whatever changes meanwhile, with one
@@ -10,40 +10,19 @@ was taken back, and the episode gets another.
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
 
 from qe_core.rollout.assignment import Arm, StagePlan, arm_of
 from qe_core.runtime.choosing import Beliefs
 from qe_core.runtime.decisions import LearnerCounters
 from qe_core.runtime.episodes import Episode
+from qe_core.runtime.rollout.routes import Route
 from qe_core.store.ab_tests import UnitRow
 from qe_core.store.live import Live
-from qe_core.store.live.frozen import FrozenPolicy
 from qe_core.store.live.serving import Served
-from qe_core.store.policies import Mode, ServingTest
+from qe_core.store.policies import Mode
 
 DEVELOPER = "developer"
 """The kind of unit that is assigned by what episodes were begun for, instead of one by one."""
-
-
-class Route(NamedTuple):
-    """What an episode follows.
-
-    Attributes:
-        policy: the frozen version; None for the live table.
-        beliefs: what follows from the rows followed.
-        exploration_rate: in [0, 1]; None for the learner's own.
-        version: the number of the version; None for the live table.
-        variant: the arm of the test it is in; None outside of tests.
-        test: that test.
-    """
-
-    policy: FrozenPolicy | None
-    beliefs: Beliefs
-    exploration_rate: float | None = None
-    version: int | None = None
-    variant: Arm | None = None
-    test: ServingTest | None = None
 
 
 class ServingPolicies:
