@@ -49,7 +49,7 @@ def url(server: EmbeddedServer) -> Iterator[str]:
     yield server.url()
     server.start()
     set_read_only(server, False)
-    execute(server.url(), "TRUNCATE q_tables, q_values, experience_chunks, flushes")
+    execute(server.url(), "DELETE FROM q_tables; TRUNCATE experience_chunks, flushes")
 
 
 @pytest.fixture
