@@ -57,7 +57,7 @@ class ArmSample:
         duration_seconds: of a unit.
         lost: units assigned whose outcome is overdue: they will not come any more. Units still at work are
             not.
-        repeated: deliveries of an outcome that was there already; each unit is counted once all the same.
+        repeated: units whose outcome was delivered again; each is counted once all the same.
     """
 
     reward: Moments = field(default_factory=Moments)

@@ -108,6 +108,7 @@ class UnitRow(NamedTuple):
         cost: what it cost; None where unknown.
         duration_seconds: how long it took; None where unknown.
         recorded_at: when its outcome was known, aware; None exactly where ``reward`` is.
+        repeats: how often an outcome of it came again before this row was sent.
     """
 
     experiment_id: int
@@ -122,6 +123,13 @@ class UnitRow(NamedTuple):
     cost: float | None = None
     duration_seconds: float | None = None
     recorded_at: datetime | None = None
+    repeats: int = 0
+
+    def joined(self, later: "UnitRow") -> "UnitRow":
+        """Return this row and a later one of the same unit as one: the first outcome, the others counted."""
+        first = later if self.recorded_at is None and later.recorded_at is not None else self
+        came_again = self.recorded_at is not None and later.recorded_at is not None
+        return first._replace(repeats=self.repeats + later.repeats + came_again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,7 @@ class TestUnits:
         success: 1 succeeded, 0 failed, -1 unknown, shape (U,).
         cost: NaN where unknown, shape (U,).
         duration_seconds: NaN where unknown, shape (U,).
+        repeats: how often an outcome came again, shape (U,).
     """
 
     unit: tuple[str, ...]
@@ -170,6 +179,7 @@ class TestUnits:
     success: npt.NDArray[np.int8]
     cost: FloatArray
     duration_seconds: FloatArray
+    repeats: IntArray
 
     def __len__(self) -> int:
         return len(self.unit)

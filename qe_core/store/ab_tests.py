@@ -5,6 +5,7 @@ judging (`qe_core.rollout`), and what an agent serves apart from a test (`polici
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ __all__ = [
     "UnitRow",
 ]
 
+LOGGER = logging.getLogger(__name__)
+
 _COLUMNS: dict[str, Any] = {
     "stage": np.int64,
     "is_treatment": np.bool_,
@@ -57,6 +60,7 @@ _COLUMNS: dict[str, Any] = {
     "success": np.int8,
     "cost": np.float64,
     "duration_seconds": np.float64,
+    "repeats": np.int64,
 }
 
 
@@ -199,10 +203,17 @@ class ABTestStore:
         """Return the course of a test, the start first."""
         return [_stage_change(row) for row in await self._database.fetch("read_stages", experiment_id)]
 
-    async def record_units(self, rows: Sequence[UnitRow]) -> UnitCount:
+    async def record_units(self, rows: Sequence[UnitRow], *, is_retry: bool = False) -> UnitCount:
         """Store units and outcomes, all or none, and return what was new.
 
-        A unit is known by test and name. What is known of it stays: a second row may only add its outcome.
+        A unit is known by test and name. What is known of it stays: a second row may only add its outcome. An
+        outcome for a unit that has one is counted with the unit. A unit that names another arm than before is
+        logged.
+
+        Args:
+            rows: the units.
+            is_retry: whether they are told again on purpose, or as nobody knows whether they were stored:
+                outcomes that are there already are then not counted as having come again.
 
         Raises:
             ABTestError: a row breaks a rule, names an unknown test, or a version that is not its arm's.
@@ -212,8 +223,7 @@ class ABTestStore:
         known: dict[tuple[int, str], UnitRow] = {}
         for row in rows:
             earlier = known.get((row.experiment_id, row.unit))
-            if earlier is None or (earlier.recorded_at is None and row.recorded_at is not None):
-                known[row.experiment_id, row.unit] = row
+            known[row.experiment_id, row.unit] = row if earlier is None else earlier.joined(row)
         ordered = [known[key] for key in sorted(known)]
 
         async def store() -> UnitCount:
@@ -231,6 +241,13 @@ class ABTestStore:
                         "was stored"
                     )
                 found = await connection.fetchrow(STATEMENTS["merge_units"])
+                if not is_retry:
+                    await connection.execute(STATEMENTS["count_repeats"])
+                if found["contradicting"]:
+                    LOGGER.warning(
+                        "%d units of A/B tests name another arm than before, %r among them; the first stays",
+                        *(found["contradicting"], found["example"]),
+                    )
                 new, completed = int(found["added"]), int(found["completed"])
                 return UnitCount(new, completed, len(rows) - new - completed, int(found["contradicting"]))
 

@@ -176,7 +176,8 @@ class ABTestingFramework:
         rows = await logged_units(self._store, test, await self._store.ab_tests.history(experiment_id))
         total = UnitCount(0, 0, 0, 0)
         for first in range(0, len(rows), _UNITS_AT_ONCE):
-            counted = await self.record(rows[first : first + _UNITS_AT_ONCE])
+            batch = rows[first : first + _UNITS_AT_ONCE]
+            counted = await self._store.ab_tests.record_units(batch, is_retry=True)
             total = UnitCount(
                 total.new + counted.new,
                 total.completed + counted.completed,

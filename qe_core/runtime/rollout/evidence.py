@@ -5,6 +5,7 @@ What belongs here: conversion both ways. What does not: judging (`qe_core.rollou
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
@@ -27,12 +28,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def stage_evidence(units: TestUnits, test: ABTest, now: datetime) -> tuple[StageEvidence, ...]:
-    """Return the evidence of each stage: recorded outcomes, and how many will not come any more.
+    """Return the evidence of each stage: recorded outcomes, how many will not come, how many came again.
 
     Args:
         units: of the test.
         test: says what a unit is.
         now: the present, aware.
+
+    Raises:
+        RolloutError: what was recorded cannot be: a unit in both arms of one stage.
     """
     names = _names(units, test)
     outcomes = [
@@ -55,8 +59,9 @@ def stage_evidence(units: TestUnits, test: ABTest, now: datetime) -> tuple[Stage
         if is_recorded
     ]
     found = {one.stage: one for one in evidence_of(outcomes, test.hold_out)}
-    for (stage, arm), count in _lost(units, names, now).items():
-        sample = ArmSample(lost=count)
+    counts = [(place, ArmSample(lost=count)) for place, count in _lost(units, names, now).items()]
+    counts += [(place, ArmSample(repeated=count)) for place, count in _repeated(units, names).items()]
+    for (stage, arm), sample in counts:
         part = StageEvidence(
             stage,
             **({"control": sample} if arm is Arm.CONTROL else {"treatment": sample}),
@@ -134,6 +139,24 @@ def _lost(units: TestUnits, names: list[str], now: datetime) -> dict[tuple[Stage
         if name not in alive:
             counts[place] = counts.get(place, 0) + 1
     return counts
+
+
+def _repeated(units: TestUnits, names: list[str]) -> Counter[tuple[Stage, Arm]]:
+    """Return how many units had an outcome delivered again, by the stage and arm of their evidence.
+
+    Units are counted, not deliveries: only units come independently of each other.
+    """
+    places: dict[str, tuple[Stage, Arm]] = {}
+    again: set[str] = set()
+    columns = (units.stage.tolist(), units.is_treatment.tolist(), units.is_recorded.tolist())
+    for name, repeats, stage, is_treatment, is_recorded in zip(
+        names, units.repeats.tolist(), *columns, strict=True
+    ):
+        if is_recorded:
+            places.setdefault(name, (Stage(stage), Arm.TREATMENT if is_treatment else Arm.CONTROL))
+        if repeats:
+            again.add(name)
+    return Counter(places[name] for name in again)
 
 
 def _known(value: float) -> float | None:

@@ -69,6 +69,7 @@ class UnitBatcher:
         self._tests = tests
         self._deadline_seconds = deadline_seconds
         self._waiting: dict[tuple[int, str], UnitRow] = {}
+        self._under_way: dict[tuple[int, str], UnitRow] = {}
         self._is_due = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -91,9 +92,11 @@ class UnitBatcher:
             self._drop(len(self._waiting), "the process closed before the database took them")
 
     def add(self, row: UnitRow) -> None:
-        """Send a unit soon; a later row of the same unit takes an earlier one's place."""
+        """Send a unit soon; rows of the same unit that wait together are sent as one."""
         key = row.experiment_id, row.unit
-        self._waiting.pop(key, None)
+        earlier = self._waiting.pop(key, None)
+        if earlier is not None and key not in self._under_way:
+            row = earlier.joined(row)
         if len(self._waiting) >= UNITS_REMEMBERED:
             del self._waiting[next(iter(self._waiting))]
             self._drop(1, "too many wait")
@@ -110,9 +113,10 @@ class UnitBatcher:
         while True:
             await self._is_due.wait()
             await asyncio.sleep(LINGER_SECONDS if failures == 0 else backoff_seconds(failures, self._jitter))
-            batch = dict(list(self._waiting.items())[:BATCH_LIMIT])
+            batch = self._under_way = dict(list(self._waiting.items())[:BATCH_LIMIT])
             try:
-                await self._send(list(batch.values()))
+                # What failed may have been stored before its answer was lost.
+                await self._send(list(batch.values()), is_retry=failures > 0)
                 failures = 0
             except DatabaseUnavailableError as error:
                 failures += 1
@@ -122,6 +126,8 @@ class UnitBatcher:
                 continue
             except Exception as error:
                 self._drop(len(batch), repr(error))
+            finally:
+                self._under_way = {}
             for key, row in batch.items():
                 # What was added for the same unit meanwhile is newer and waits for its turn.
                 if self._waiting.get(key) is row:
@@ -130,10 +136,10 @@ class UnitBatcher:
                 self._is_due.clear()
                 self._is_idle.set()
 
-    async def _send(self, rows: list[UnitRow]) -> None:
+    async def _send(self, rows: list[UnitRow], *, is_retry: bool) -> None:
         """Store rows; where some are refused, all the others."""
         try:
-            counted = await self._tests.record_units(rows)
+            counted = await self._tests.record_units(rows, is_retry=is_retry)
         except DatabaseUnavailableError:
             raise
         except StoreError as error:
@@ -141,7 +147,7 @@ class UnitBatcher:
                 self._drop(1, str(error))
                 return
             for row in rows:
-                await self._send([row])
+                await self._send([row], is_retry=is_retry)
             return
         self.counters.stored += counted.new + counted.completed
         self.counters.repeated += counted.repeated

@@ -71,7 +71,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming_units (
     is_success bool,
     cost float8,
     duration_seconds float8,
-    recorded_at timestamptz
+    recorded_at timestamptz,
+    repeats int
 ) ON COMMIT DELETE ROWS;
 
 -- name: find_wrong_unit
@@ -92,7 +93,8 @@ ORDER BY incoming.experiment_id, incoming.unit
 LIMIT 1;
 
 -- name: merge_units
--- Store new units, add outcomes to known ones that had none; how many, and how many named another arm.
+-- Store new units, add outcomes to known ones that had none; how many, and how many named another arm. What
+-- was stored is taken from this session's table: the outcomes left in it came again.
 WITH stored AS (
     INSERT INTO ab_units AS known (
         experiment_id, unit, stage, arm, policy_version, assigned_at, cluster, reward, is_success, cost,
@@ -121,11 +123,19 @@ WITH stored AS (
             duration_seconds = excluded.duration_seconds,
             recorded_at = excluded.recorded_at
         WHERE known.recorded_at IS null AND excluded.recorded_at IS NOT null AND known.arm = excluded.arm
-    RETURNING known.xmax = 0 AS is_new
+    RETURNING known.experiment_id, known.unit, known.xmax = 0 AS is_new
+),
+
+taken AS (
+    UPDATE incoming_units AS incoming SET recorded_at = null
+    FROM stored
+    WHERE incoming.experiment_id = stored.experiment_id AND incoming.unit = stored.unit
 ),
 
 contradicting AS (
-    SELECT count(*) AS units
+    SELECT
+        count(*) AS units,
+        min(incoming.unit) AS example
     FROM incoming_units AS incoming
     INNER JOIN ab_units AS known
         ON incoming.experiment_id = known.experiment_id AND incoming.unit = known.unit
@@ -135,8 +145,18 @@ contradicting AS (
 SELECT
     count(*) FILTER (WHERE stored.is_new) AS added,
     count(*) FILTER (WHERE NOT stored.is_new) AS completed,
-    (SELECT contradicting.units FROM contradicting) AS contradicting
+    (SELECT contradicting.units FROM contradicting) AS contradicting,
+    (SELECT contradicting.example FROM contradicting) AS example
 FROM stored;
+
+-- name: count_repeats
+-- Count the outcomes that came again, after `merge_units`, which has locked their units in order.
+UPDATE ab_units AS known
+SET repeats = known.repeats + incoming.repeats + (incoming.recorded_at IS NOT null)::int
+FROM incoming_units AS incoming
+WHERE
+    known.experiment_id = incoming.experiment_id AND known.unit = incoming.unit AND known.arm = incoming.arm
+    AND (incoming.repeats > 0 OR incoming.recorded_at IS NOT null);
 
 -- name: read_units
 -- All units of a test, by stage and arm, in order of assignment.
@@ -151,7 +171,8 @@ SELECT
     coalesce(units.reward, 'NaN') AS reward,
     coalesce(units.is_success::int, -1) AS success,
     coalesce(units.cost, 'NaN') AS cost,
-    coalesce(units.duration_seconds, 'NaN') AS duration_seconds
+    coalesce(units.duration_seconds, 'NaN') AS duration_seconds,
+    units.repeats
 FROM ab_units AS units
 WHERE units.experiment_id = $1
 ORDER BY units.stage, units.arm, units.assigned_at, units.unit;

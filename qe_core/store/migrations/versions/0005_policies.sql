@@ -327,6 +327,7 @@ CREATE TABLE ab_units (
     cost float8,
     duration_seconds float8,
     recorded_at timestamptz,
+    repeats int NOT NULL DEFAULT 0,
     PRIMARY KEY (experiment_id, unit),
     CONSTRAINT units_are_named CHECK (unit <> '' AND cluster <> ''),
     CONSTRAINT units_stage_is_known CHECK (stage IN (10, 50, 100)),
@@ -335,6 +336,7 @@ CREATE TABLE ab_units (
         (reward IS null) = (recorded_at IS null)
         AND (reward IS NOT null OR coalesce(is_success::int, cost, duration_seconds) IS null)
     ),
+    CONSTRAINT units_repeats_are_counted CHECK (repeats >= 0 AND (repeats = 0 OR recorded_at IS NOT null)),
     CONSTRAINT units_figures_are_finite CHECK (
         abs(reward) < 'Infinity' AND abs(cost) < 'Infinity'
         AND duration_seconds >= 0 AND duration_seconds < 'Infinity'
@@ -354,6 +356,7 @@ COMMENT ON COLUMN ab_units.is_success IS 'Whether it succeeded, where known.';
 COMMENT ON COLUMN ab_units.cost IS 'What it cost, where known.';
 COMMENT ON COLUMN ab_units.duration_seconds IS 'How long it took, where known.';
 COMMENT ON COLUMN ab_units.recorded_at IS 'When its outcome was known, by its process''s clock.';
+COMMENT ON COLUMN ab_units.repeats IS 'How often an outcome came again; the first one stands.';
 
 CREATE TABLE ab_analyses (
     analysis_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

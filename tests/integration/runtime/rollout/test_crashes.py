@@ -75,6 +75,7 @@ async def test_units_that_died_with_their_process_are_made_good_from_the_log(
     assert look.judgement.verdict is not Verdict.INVALID
     again = await testing.recover_units(test.experiment_id)
     assert (again.new, again.completed, again.repeated) == (0, 0, counted.new)
+    assert not (await store.ab_tests.units(test.experiment_id)).repeats.any()
 
 
 async def test_a_process_that_follows_a_killed_one_goes_on_with_the_same_test(

@@ -212,6 +212,38 @@ async def test_units_that_never_come_are_lost_and_make_uneven_arms_invalid(store
     assert later.judgement.verdict is Verdict.INVALID
 
 
+async def outcomes_again(store: Store, test: ABTest, arm: Arm, share: float) -> None:
+    """Deliver the outcomes of a share of an arm's 600 units once more, with another figure."""
+    version = test.control if arm is Arm.CONTROL else test.treatment
+    rows = [
+        UnitRow(
+            *(test.experiment_id, f"{arm} {Stage.TENTH:d} {number}", Stage.TENTH, arm, version),
+            *(test.started_at, None, 99.0, True, 1.0, 2.0, test.started_at),
+        )
+        for number in range(round(600 * share))
+    ]
+    counted = await store.ab_tests.record_units(rows)
+    assert (counted.new, counted.completed, counted.repeated) == (0, 0, len(rows))
+
+
+async def test_outcomes_delivered_again_in_one_arm_make_a_test_invalid_and_in_both_do_not(
+    store: Store,
+) -> None:
+    """5 % of 600 in one arm: 30 against 0 where a half is expected, likelihood ratio over ten million."""
+    test = await running(store)
+    await record(store, test, 600, gain=0.0)
+    testing = ABTestingFramework(store, SETTINGS)
+    before = await testing.analyse(test.experiment_id, NOW)
+    await outcomes_again(store, test, Arm.TREATMENT, 0.05)
+    found = await testing.analyse(test.experiment_id, NOW)
+    assert found.judgement.verdict is Verdict.INVALID
+    assert any("repeated units at 10 %: 30 treated, 0 control" in why for why in found.judgement.reasons)
+    await outcomes_again(store, test, Arm.CONTROL, 0.05)
+    found = await testing.analyse(test.experiment_id, NOW)
+    assert found.judgement.verdict is before.judgement.verdict
+    assert found.judgement.difference == before.judgement.difference, "nothing is counted twice"
+
+
 async def test_assignments_are_those_every_process_computes(store: Store) -> None:
     test = await running(store)
     testing = ABTestingFramework(store, SETTINGS)

@@ -1,12 +1,13 @@
 """Which policy decides: the live table, a frozen version, an arm of a test; and what changes it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from qe_core.errors import DatabaseUnavailableError
 from qe_core.rollout.assignment import Arm, Stage, arm_of, bucket_of, plan_of
 from qe_core.runtime.agent import QEAgent
 from qe_core.runtime.episodes import Episode, Outcome
@@ -14,7 +15,7 @@ from qe_core.runtime.errors import DecisionError
 from qe_core.runtime.learner import Learner
 from qe_core.runtime.tasks import QETask
 from qe_core.store import StaleEpochError, Store
-from qe_core.store.ab_tests import ABTest, EndVerdict
+from qe_core.store.ab_tests import ABTest, EndVerdict, UnitCount, UnitRow
 from qe_core.store.live import Live
 from qe_core.store.live.serving import CHANNEL
 from qe_core.store.policies import Mode, PolicyVersion
@@ -338,6 +339,38 @@ async def test_units_that_wait_while_the_database_is_away_are_sent_when_it_is_ba
     units = await store.ab_tests.units(test.experiment_id)
     assert set(units.unit) == {decision.episode for decision in decisions}
     assert live.units.counters.dropped == 0
+
+
+async def test_an_outcome_that_comes_again_is_noted_and_one_sent_again_is_not(
+    store: Store, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, treatment = await frozen(store, worst(), "control"), await frozen(store, best(), "treatment")
+    test = await started(store, control, treatment)
+    record_units = store.ab_tests.record_units
+
+    async def stored_and_not_heard_of(rows: Sequence[UnitRow], *, is_retry: bool = False) -> UnitCount:
+        monkeypatch.undo()
+        await record_units(rows, is_retry=is_retry)
+        raise DatabaseUnavailableError("the answer was lost")
+
+    async def repeats() -> list[int]:
+        await live.units.drain()
+        return (await store.ab_tests.units(test.experiment_id)).repeats.tolist()
+
+    outcome = UnitRow(
+        *(test.experiment_id, "unit", Stage.TENTH, Arm.CONTROL, control.number, test.started_at),
+        reward=1.0,
+        recorded_at=test.started_at,
+    )
+    monkeypatch.setattr(store.ab_tests, "record_units", stored_and_not_heard_of)
+    live.units.add(outcome)
+    assert await repeats() == [0]
+    assert live.units.counters.failed_attempts == 1
+    live.units.add(outcome)
+    assert await repeats() == [1]
+    live.units.add(outcome)
+    live.units.add(outcome)
+    assert await repeats() == [3], "two that waited together"
 
 
 async def test_closing_sends_the_last_units(store: Store) -> None:

@@ -161,6 +161,32 @@ async def test_a_unit_counts_once_however_often_it_is_recorded(store: Store, tes
     assert units.assigned_at.tolist() == [int(NOW.timestamp()) * 1_000_000] * 3
 
 
+async def test_outcomes_that_come_again_are_counted_with_their_unit(
+    store: Store, test: ABTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, three = unit(test, "one"), unit(test, "two", Arm.CONTROL), unit(test, "three")
+
+    async def repeats() -> dict[str, int]:
+        units = await store.ab_tests.units(test.experiment_id)
+        return dict(zip(units.unit, units.repeats.tolist(), strict=True))
+
+    await store.ab_tests.record_units([one, one, known(two, 1.0), three, known(three, 2.0)])
+    await store.ab_tests.record_units([one, two, known(one, 1.0)])
+    assert await repeats() == {"one": 0, "two": 0, "three": 0}, "no outcome came twice"
+    await store.ab_tests.record_units([known(two, 5.0)], is_retry=True)
+    assert await repeats() == {"one": 0, "two": 0, "three": 0}, "they may not have been stored"
+    await store.ab_tests.record_units([known(one, 5.0), known(one, 6.0), known(two, 1.0), one])
+    four = known(unit(test, "four"), 1.0)
+    await store.ab_tests.record_units([four, four])
+    assert await repeats() == {"one": 2, "two": 1, "three": 0, "four": 1}
+    assert caplog.messages == []
+    await store.ab_tests.record_units([known(unit(test, "two"), 5.0)])
+    assert await repeats() == {"one": 2, "two": 1, "three": 0, "four": 1}
+    assert caplog.messages == [
+        "1 units of A/B tests name another arm than before, 'two' among them; the first stays"
+    ]
+
+
 async def test_processes_that_record_the_same_units_at_once_count_each_once(
     store: Store, test: ABTest
 ) -> None:
