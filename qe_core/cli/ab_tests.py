@@ -272,12 +272,15 @@ def _plain(value: Any) -> Any:
 async def _started(
     agent: str, candidate: int | None, is_by_developer: bool, why: str, insistence: str | None
 ) -> "ABTest":
-    from qe_core.config import load_settings
+    from qe_core.config import configured_webhook_url, load_settings
+    from qe_core.runtime.delivery import Delivery
     from qe_core.runtime.rollout.ab_testing import TASK, ABTestingFramework
     from qe_core.runtime.rollout.serving_policies import DEVELOPER
 
+    settings = load_settings().values
     async with opened_store() as store:
-        return await ABTestingFramework(store, load_settings().values).start(
+        channels = Delivery(store, settings.monitoring, configured_webhook_url()).channels
+        return await ABTestingFramework(store, settings, channels=channels).start(
             agent,
             by=getpass.getuser(),
             why=why,

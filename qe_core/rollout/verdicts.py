@@ -106,7 +106,7 @@ def judge(
     counts = check_counts(evidence, settings.sample_ratio_significance)
     unsound = tuple(check.sentence for check in counts if not check.is_sound)
     if unsound:
-        return _invalid(unsound, counts, settings)
+        return invalid(unsound, settings, counts)
     difference = stratified_difference(evidence)
     effect = effect_size(difference, settings.significance)
     guardrails = tuple(check_guardrail(evidence, measure, settings) for measure in settings.guardrails)
@@ -211,8 +211,16 @@ def _units_to_go(evidence: Sequence[StageEvidence], difference: Difference, sett
     return round(max(0.0, needed - difference.information) / (share * (1.0 - share)))
 
 
-def _invalid(reasons: tuple[str, ...], counts: tuple[CountCheck, ...], settings: ABTestSettings) -> Judgement:
-    """Return the judgement on a test whose counts are unsound."""
+def invalid(
+    reasons: tuple[str, ...], settings: ABTestSettings = DEFAULT_SETTINGS, counts: tuple[CountCheck, ...] = ()
+) -> Judgement:
+    """Return the judgement on a test whose counts are unsound, or whose records cannot be.
+
+    Args:
+        reasons: what is wrong, for people.
+        settings: thresholds.
+        counts: the checks, where they could be made.
+    """
     return Judgement(
         verdict=Verdict.INVALID,
         reasons=("the arms are not what the assignment made them; find out why and start again", *reasons),

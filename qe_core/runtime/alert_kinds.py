@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     POLICY_ROLLED_BACK = "policy-rolled-back"
     POLICY_WORSE = "policy-worse"
     POLICY_UNWATCHED = "policy-unwatched"
+    TEST_STOPPED = "test-stopped"
 
     @property
     def runbook(self) -> str:

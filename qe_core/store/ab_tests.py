@@ -23,6 +23,7 @@ from qe_core.store.ab_records import (
     UnitCount,
     UnitRow,
 )
+from qe_core.store.alerts import Channel, Sighting, see_alert
 from qe_core.store.connection import Connection, Database
 from qe_core.store.errors import ABTestError
 from qe_core.store.json_text import json_text
@@ -182,10 +183,27 @@ class ABTestStore:
 
         return await self._change(experiment_id, change)
 
-    async def stop(self, experiment_id: int, verdict: EndVerdict, *, by: str, why: str) -> ABTest:
+    async def stop(
+        self,
+        experiment_id: int,
+        verdict: EndVerdict,
+        *,
+        by: str,
+        why: str,
+        sighting: Sighting | None = None,
+        channels: Sequence[Channel] = ("log",),
+    ) -> ABTest:
         """End a running test and take its candidate away, and return it.
 
         A verdict to promote changes nothing else: `PolicyStore.promote` ends the test itself.
+
+        Args:
+            experiment_id: the test.
+            verdict: what ends it.
+            by: who.
+            why: for people.
+            sighting: the alert to open in the same transaction; None for none.
+            channels: who is to be told of it.
 
         Raises:
             ABTestError: it has ended.
@@ -196,6 +214,8 @@ class ABTestStore:
             before = (await read_serving(connection, [test.agent]))[test.agent]
             await end_test(connection, before, verdict, by, why)
             await move_alias(connection, before, Alias.CANDIDATE, None, by, why)
+            if sighting is not None:
+                await see_alert(connection, sighting, channels)
 
         return await self._change(experiment_id, change)
 

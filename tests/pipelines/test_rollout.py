@@ -56,7 +56,7 @@ def failed(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     }
 
 
-async def running(url: str, units: dict[Arm, int], effect: float = 0.0) -> ABTest:
+async def running(url: str, units: dict[Arm, int], effect: float = 0.0, unit_kind: str = "task") -> ABTest:
     """Return a running test, begun long enough ago to go on, with outcomes of so many units in its arms."""
     contract, rng = registry().get(AGENT), np.random.default_rng(3)
     async with Store.connect(url) as store:
@@ -65,6 +65,7 @@ async def running(url: str, units: dict[Arm, int], effect: float = 0.0) -> ABTes
         other = await store.policies.snapshot(contract, reason="hourly", by="schedule")
         test = await store.ab_tests.start(
             AGENT, key="k", control=good, treatment=other.number, by="mara", why="new experiences",
+            unit_kind=unit_kind,
             settings={"check": {"verdict": "ready"}, "rollout": {"dwell_hours_at_10": 0.0}},
         )  # fmt: skip
         at = test.started_at + timedelta(microseconds=1)
@@ -132,13 +133,36 @@ def test_running_test_is_judged_shown_and_goes_on_by_the_clock(
     assert run_sql(url, "SELECT count(*) FROM ab_analyses") == [(1,)]
 
 
-def test_lopsided_arms_fail_their_check_and_still_end_the_test(
-    url: str, quick_instance: dg.DagsterInstance, definitions: dg.Definitions
+def test_lopsided_arms_fail_their_check_end_the_test_and_people_are_told(
+    url: str, quick_instance: dg.DagsterInstance, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL", "http://127.0.0.1:1/nobody")
     asyncio.run(running(url, {Arm.CONTROL: 60, Arm.TREATMENT: 160}))
     result = ran(definitions, quick_instance, "rollouts")
     assert result.success
     assert set(failed(result)) == {"sample_ratios_hold"}
+    assert run_sql(url, "SELECT verdict FROM ab_tests") == [(EndVerdict.INVALID.value,)]
+    assert run_sql(url, "SELECT kind, subject FROM alerts") == [("test-stopped", AGENT)]
+    assert run_sql(url, "SELECT channel FROM alert_deliveries ORDER BY 1") == [("log",), ("webhook",)]
+
+
+def test_records_that_cannot_be_fail_their_check_and_end_the_test(
+    url: str, quick_instance: dg.DagsterInstance, definitions: dg.Definitions
+) -> None:
+    test = asyncio.run(running(url, {Arm.CONTROL: 0, Arm.TREATMENT: 0}, unit_kind="developer"))
+    run_sql(
+        url,
+        "INSERT INTO ab_units (experiment_id, unit, stage, arm, policy_version, assigned_at, cluster, "
+        "reward, recorded_at) "
+        "SELECT experiment_id, version::text, 10, arm, version, now(), 'Grace', 1, now() FROM ab_tests, "
+        "LATERAL (VALUES ('control', control_version), ('treatment', treatment_version)) "
+        "AS arms (arm, version)",
+    )
+    result = ran(definitions, quick_instance, "rollouts")
+    assert result.success
+    [(check, fault)] = failed(result).items()
+    assert check == "sample_ratios_hold"
+    assert f"test {test.experiment_id} of {AGENT}: unit 'Grace' is in both arms" in fault
     assert run_sql(url, "SELECT verdict FROM ab_tests") == [(EndVerdict.INVALID.value,)]
 
 

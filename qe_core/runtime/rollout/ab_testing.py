@@ -4,12 +4,14 @@ What belongs here: one test from its check to its end. What does not: going on b
 judging (`qe_core.rollout`), following an assignment while deciding (`serving_policies`).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from qe_core.config import Settings
+from qe_core.errors import RolloutError
 from qe_core.fleet import registry
 from qe_core.fleet.contract import AgentContract
 from qe_core.fleet.registry import Registry
@@ -17,7 +19,8 @@ from qe_core.rollout.assignment import Arm, arm_of, plan_of
 from qe_core.rollout.discoveries import hold_to_family
 from qe_core.rollout.evidence import StageEvidence
 from qe_core.rollout.safe_improvement_check import CandidateCheck, CandidateVerdict
-from qe_core.rollout.verdicts import Judgement, judge
+from qe_core.rollout.verdicts import Judgement, invalid, judge
+from qe_core.runtime.alert_kinds import AlertKind
 from qe_core.runtime.errors import CandidateRefusedError
 from qe_core.runtime.parameters import ab_test_settings
 from qe_core.runtime.rollout.candidates import checked_candidate
@@ -31,7 +34,10 @@ from qe_core.runtime.rollout.evidence import (
 from qe_core.runtime.rollout.recovered_units import logged_units
 from qe_core.store import Store
 from qe_core.store.ab_tests import ABTest, EndVerdict, UnitCount, UnitRow
+from qe_core.store.alerts import Channel, Sighting
 from qe_core.store.errors import ABTestError
+
+LOGGER = logging.getLogger(__name__)
 
 TASK = "task"
 """The kind of unit that is assigned by itself."""
@@ -62,12 +68,21 @@ class ABTestingFramework:
     Args:
         store: where they are.
         settings: what new tests are judged by.
+        channels: who is to be told that a test that was stopped has a successor.
         fleet: the agents there are; None for everybody registered.
     """
 
-    def __init__(self, store: Store, settings: Settings, *, fleet: Registry | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        channels: Sequence[Channel] = ("log",),
+        fleet: Registry | None = None,
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._channels = tuple(channels)
         self._fleet = registry() if fleet is None else fleet
 
     async def check(self, agent: str, candidate: int, baseline: int) -> CandidateCheck:
@@ -125,7 +140,7 @@ class ABTestingFramework:
                     "Nothing was started; if you know better, insist and say why"
                 )
             why = f"{why} (insisted although {check.verdict}: {insistence})"
-        return await self._store.ab_tests.start(
+        test = await self._store.ab_tests.start(
             agent,
             key=uuid4().hex,
             control=control,
@@ -140,6 +155,10 @@ class ABTestingFramework:
                 "insistence": insistence,
             },
         )
+        await self._store.alerts.resolve(
+            AlertKind.TEST_STOPPED, agent, by, f"test {test.experiment_id} was started", self._channels
+        )
+        return test
 
     def assign(self, test: ABTest, unit: str) -> Arm:
         """Return the arm of a unit, as every process computes it for itself.
@@ -206,6 +225,8 @@ class ABTestingFramework:
     async def analyse_running(self, now: datetime) -> list[Analysis]:
         """Return what each running test amounts to among all of them, the oldest first.
 
+        One whose records cannot be judged is invalid; the others are judged all the same.
+
         Args:
             now: the present, aware.
         """
@@ -230,7 +251,13 @@ class ABTestingFramework:
         )
 
     async def stop(
-        self, experiment_id: int, *, by: str, why: str, verdict: EndVerdict = EndVerdict.BY_HAND
+        self,
+        experiment_id: int,
+        *,
+        by: str,
+        why: str,
+        verdict: EndVerdict = EndVerdict.BY_HAND,
+        sighting: Sighting | None = None,
     ) -> ABTest:
         """End a test and take its candidate away: its units follow the stable version from their next task.
 
@@ -239,17 +266,25 @@ class ABTestingFramework:
             by: who.
             why: for people.
             verdict: what ends it.
+            sighting: the alert that opens with its end; None for none.
 
         Raises:
             ABTestError: it has ended.
         """
-        return await self._store.ab_tests.stop(experiment_id, verdict, by=by, why=why)
+        return await self._store.ab_tests.stop(
+            experiment_id, verdict, by=by, why=why, sighting=sighting, channels=self._channels
+        )
 
     async def _looked_at(self, test: ABTest, now: datetime) -> Analysis:
         """Return what a test amounts to by itself."""
-        evidence = stage_evidence(await self._store.ab_tests.units(test.experiment_id), test, now)
-        rate = units_per_day(evidence, test, now)
-        judgement = judge(evidence, settings_of(test, self._settings), units_per_day=rate)
+        settings = settings_of(test, self._settings)
+        units = await self._store.ab_tests.units(test.experiment_id)
+        try:
+            evidence = stage_evidence(units, test, now)
+            judgement = judge(evidence, settings, units_per_day=units_per_day(evidence, test, now))
+        except RolloutError as error:
+            LOGGER.warning("test %d of %s cannot be judged: %s", test.experiment_id, test.agent, error)
+            return Analysis(test, (), invalid((str(error),), settings), now)
         return Analysis(test, evidence, judgement, now)
 
     async def _decided_since(self, moment: datetime) -> dict[str, float]:

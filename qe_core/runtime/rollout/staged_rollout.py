@@ -5,6 +5,7 @@ What belongs here: carrying steps out, and a person's word. What does not: which
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
@@ -13,10 +14,12 @@ from qe_core.config import Settings
 from qe_core.fleet.registry import Registry
 from qe_core.rollout.ramp import NOTHING, Move, Step, next_step
 from qe_core.rollout.verdicts import Verdict
+from qe_core.runtime.alert_kinds import AlertKind
 from qe_core.runtime.rollout.ab_testing import ABTestingFramework, Analysis
 from qe_core.runtime.rollout.evidence import settings_of
 from qe_core.store import Store
 from qe_core.store.ab_tests import ABTest, EndVerdict
+from qe_core.store.alerts import Channel, Sighting
 from qe_core.store.errors import ABTestError, PolicyError
 
 LOGGER = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ ROLLOUT = "rollout"
 
 HELD, RELEASED = "held by a person", "released by a person"
 """Looks by which a person stops a test from going on by itself, and lets it go on again."""
+
+_TOLD = (EndVerdict.HARM, EndVerdict.INVALID)
+"""Endings that people are told of: something may have to be mended before the next test."""
 
 _ENDINGS = {
     Verdict.STOP_FOR_HARM: EndVerdict.HARM,
@@ -57,13 +63,21 @@ class StagedRollout:
     Args:
         store: where tests are.
         settings: whether verdicts move tests.
+        channels: who is to be told of a test that is stopped for harm or as invalid.
         fleet: the agents there are; None for everybody registered.
     """
 
-    def __init__(self, store: Store, settings: Settings, *, fleet: Registry | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        channels: Sequence[Channel] = ("log",),
+        fleet: Registry | None = None,
+    ) -> None:
         self._store = store
         self._settings = settings
-        self._testing = ABTestingFramework(store, settings, fleet=fleet)
+        self._testing = ABTestingFramework(store, settings, channels=channels, fleet=fleet)
 
     async def advance_due(self, now: datetime) -> list[RolloutStep]:
         """Look at every running test, carry out what follows, and return it, the oldest test first.
@@ -164,7 +178,11 @@ class StagedRollout:
                 is_by_verdict = not step.is_by_person
                 verdict = _ENDINGS.get(look.judgement.verdict) if is_by_verdict else None
                 return await self._testing.stop(
-                    test.experiment_id, by=by, why=why, verdict=verdict or EndVerdict.BY_HAND
+                    test.experiment_id,
+                    by=by,
+                    why=why,
+                    verdict=verdict or EndVerdict.BY_HAND,
+                    sighting=_sighting(look, verdict) if verdict in _TOLD else None,
                 )
             case _:
                 assert_never(step.move)
@@ -193,3 +211,13 @@ class StagedRollout:
             experiment_id, stage=test.stage, verdict=word, analysis={"by": by, "why": why}
         )
         return test
+
+
+def _sighting(look: Analysis, verdict: EndVerdict) -> Sighting:
+    """Return the alert that a test was stopped, with the reasons of its verdict."""
+    test, kind = look.test, AlertKind.TEST_STOPPED
+    summary = (
+        f"test {test.experiment_id}, version {test.treatment} against {test.control}, was ended at "
+        f"{test.stage:d} % ({verdict}): {'; '.join(look.judgement.reasons)}"
+    )
+    return Sighting(kind, test.agent, "warning", summary, kind.runbook, f"test {test.experiment_id}")

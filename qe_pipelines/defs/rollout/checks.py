@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from qe_core.config import Settings
+from qe_core.errors import RolloutError
 from qe_core.fleet import registry
-from qe_core.rollout.evidence import StageEvidence
 from qe_core.rollout.sample_ratio import check_counts
 from qe_core.runtime.rollout.evidence import settings_of, stage_evidence
-from qe_core.store.ab_tests import ABTest
+from qe_core.store.ab_tests import ABTest, TestUnits
 from qe_core.store.policies import Mode, PolicyVersion, RollbackEvent, ServingState
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 from qe_pipelines.verdicts import verdict
@@ -113,10 +113,7 @@ async def judged_tests(database: FleetDatabase, settings: Settings) -> list[dg.A
     async with database.store() as store:
         tests = await store.ab_tests.running()
         states = await store.policies.serving([test.agent for test in tests])
-        evidence = {
-            test.experiment_id: stage_evidence(await store.ab_tests.units(test.experiment_id), test, now)
-            for test in tests
-        }
+        units = {test.experiment_id: await store.ab_tests.units(test.experiment_id) for test in tests}
     moved = [fault for test in tests for fault in arm_faults(test, states[test.agent])]
     several = [
         f"{agent}: {count} tests are running; stop all but one"
@@ -124,7 +121,7 @@ async def judged_tests(database: FleetDatabase, settings: Settings) -> list[dg.A
         if count > 1
     ]
     unsound = [
-        fault for test in tests for fault in count_faults(test, evidence[test.experiment_id], settings)
+        fault for test in tests for fault in count_faults(test, units[test.experiment_id], settings, now)
     ]
     unchecked = [
         f"test {test.experiment_id} of {test.agent}: its candidate was never judged from the log; stop it"
@@ -154,9 +151,14 @@ def arm_faults(test: ABTest, state: ServingState) -> Iterator[str]:
         )
 
 
-def count_faults(test: ABTest, evidence: Sequence[StageEvidence], settings: Settings) -> Iterator[str]:
-    """Yield which counts of a test are not what its assignment makes."""
+def count_faults(test: ABTest, units: TestUnits, settings: Settings, now: datetime) -> Iterator[str]:
+    """Yield which counts of a test are not what its assignment makes, or why nobody can tell."""
     significance = settings_of(test, settings).sample_ratio_significance
+    try:
+        evidence = stage_evidence(units, test, now)
+    except RolloutError as error:
+        yield f"test {test.experiment_id} of {test.agent}: {error}"
+        return
     for check in check_counts(evidence, significance):
         if not check.is_sound:
             yield f"test {test.experiment_id} of {test.agent}: {check.sentence}"

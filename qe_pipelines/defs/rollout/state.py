@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from qe_core.config import configured_webhook_url
 from qe_core.fleet import registry
 from qe_core.rollout.ramp import Move
+from qe_core.runtime.delivery import Delivery
 from qe_core.runtime.rollout.staged_rollout import RolloutStep, StagedRollout
 from qe_core.store.policies import PolicyVersion, ServingState
 from qe_pipelines.catalogue import OWNERS, SERVING_COLUMNS, Stage
@@ -31,7 +33,9 @@ async def rollout_state(database: FleetDatabase, settings: FleetSettings) -> dg.
     """
     names = registry().names()
     async with database.store() as store:
-        steps = await StagedRollout(store, settings.values).advance_due(datetime.now(UTC))
+        channels = Delivery(store, settings.values.monitoring, configured_webhook_url()).channels
+        rollout = StagedRollout(store, settings.values, channels=channels)
+        steps = await rollout.advance_due(datetime.now(UTC))
         states = await store.policies.serving(names)
         newest = {name: (await store.policies.versions(name))[:1] for name in names}
     moves = [one.step.move for one in steps]
