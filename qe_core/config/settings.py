@@ -69,6 +69,10 @@ class ExplorationSettings(Section):
         "seen, pooled over features or for every state by itself; or greedy by Q-learning with random "
         "actions at the rate below.",
     )
+    pooling_visits: Annotated[float, Field(ge=0.0)] = Field(
+        default=3.0,
+        description="Mean tries of a state's actions from which on sessions that pool know each by itself.",
+    )
     matching_rate: Fraction = Field(
         default=0.01, description="Share of random actions beside matching; keeps every propensity above 0."
     )

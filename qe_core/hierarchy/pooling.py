@@ -10,6 +10,7 @@ found is where the effects start from; it is outvoted by experience like any oth
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from qe_core.learning.arrays import Float64Array, Int64Array, require_discount, 
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.finite_mdp import FiniteMdp, back_up_pairs, with_reward
 from qe_core.learning.q_table import DEFAULT_CONFIDENCE, ConfidenceSettings, noise_variance
-from qe_core.learning.value_beliefs import ValueBelief
+from qe_core.learning.value_beliefs import ValueBelief, believed_values
 
 SWEEPS = 30
 SETTLED = 0.01
@@ -53,6 +54,8 @@ class PooledBeliefs:
         discount: γ in [0, 1).
         expected: what effects start from, points, float64[1 + A, K]; 0 where left out: nobody told anything.
         confidence: what is assumed about noise and spread before it is measured.
+        enough_visits: mean visits of a pair from which on every pair is known by its own experiences alone.
+            Pooling tells early which actions to leave; that they are worse is evidence of their own.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class PooledBeliefs:
         discount: float,
         expected: Float64Array | None = None,
         confidence: ConfidenceSettings = DEFAULT_CONFIDENCE,
+        enough_visits: float = inf,
     ) -> None:
         require_discount(discount)
         shape = (1 + action_count, design.column_count)
@@ -69,6 +73,7 @@ class PooledBeliefs:
         self._expected = np.zeros(shape) if expected is None else expected
         require_shape("expected effects", self._expected, shape)
         self._last: PooledBelief | None = None
+        self._enough_visits = enough_visits
 
     def __call__(self, mdp: EmpiricalMdp) -> ValueBelief:
         """Return what to believe after these experiences, which hold the earlier ones.
@@ -76,6 +81,8 @@ class PooledBeliefs:
         Raises:
             LearningError: the observations are of another number of states or actions.
         """
+        if mdp.visits.mean() >= self._enough_visits:
+            return believed_values(mdp, self._discount, self._confidence)
         self._last = pooled_belief(
             mdp, self._discount, self._design, self._expected, self._confidence, self._last
         )

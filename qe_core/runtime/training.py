@@ -196,7 +196,13 @@ def pooled_beliefs(world: World, settings: Settings) -> Beliefs:
     contract = world.contract
     design = EffectDesign.of(contract.state_model, contract.category, np.flatnonzero(world.is_reachable))
     discount = contract.discount_or(settings.learning.discount)
-    return PooledBeliefs(design, contract.action_count, discount, confidence=confidence_settings(settings))
+    return PooledBeliefs(
+        design,
+        contract.action_count,
+        discount,
+        confidence=confidence_settings(settings),
+        enough_visits=settings.exploration.pooling_visits,
+    )
 
 
 def planning_settings(settings: Settings, discount: float) -> PlanningSettings:

@@ -13,6 +13,7 @@ from qe_core.hierarchy.effects import EffectDesign
 from qe_core.hierarchy.pooling import PooledBeliefs, pooled_belief
 from qe_core.learning.empirical_mdp import EmpiricalMdp
 from qe_core.learning.finite_mdp import solve_finite_mdp
+from qe_core.learning.value_beliefs import believed_values
 
 WORLD: World = world_of(registry().get("quality-gate"), 0)
 CONTRACT = WORLD.contract
@@ -106,3 +107,12 @@ def test_what_does_not_fit_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(LearningError, match="columns"):
         pooled_belief(other, DISCOUNT, DESIGN, NOTHING)
+
+
+def test_pairs_tried_often_enough_are_known_by_themselves() -> None:
+    alone, actions = believed_values(seen(4), DISCOUNT), CONTRACT.action_count
+    enough = PooledBeliefs(DESIGN, actions, DISCOUNT, enough_visits=4.0)(seen(4))
+    assert np.array_equal(enough.q, alone.q)
+    assert np.array_equal(enough.error, alone.error)
+    pooled = PooledBeliefs(DESIGN, actions, DISCOUNT, enough_visits=4.1)(seen(4))
+    assert not np.array_equal(pooled.q, alone.q)
