@@ -21,7 +21,7 @@ h1 { font-size:clamp(26px,4.5vw,40px); line-height:1.15; letter-spacing:-.02em; 
 h2 { font-size:22px; line-height:1.25; letter-spacing:-.01em; margin:56px 0 6px }
 h3 { font-size:16px; margin:28px 0 8px } h4 { font-size:14px; margin:0 0 6px; font-weight:600 }
 p { max-width:70ch; margin:6px 0 14px } .soft, figcaption span, .note { color:var(--soft) }
-.note { font-size:14px } code { font:13.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
+.note { font-size:14px } code { white-space:nowrap; font:13.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
   background:var(--grid); padding:1px 5px; border-radius:4px }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(150px,1fr)); gap:12px; margin:26px 0 0; padding:0; list-style:none }
 .tiles li { background:var(--card); border:1px solid var(--rule); border-radius:10px; padding:14px 16px }
