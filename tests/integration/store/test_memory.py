@@ -151,21 +151,25 @@ async def test_of_many_who_create_a_key_one_wins(database_url: str) -> None:
 
 
 COUNTER = """
-import asyncio, sys
+import asyncio, os, sys
 from qe_core.store import Store
 from qe_core.store.memory import MemoryConflictError
 
 async def main():
     async with Store.connect(sys.argv[1], pool_size=1) as store:
         done = lost = 0
+        entry = await store.memory.get("shared", "count")
+        await store.memory.set("have looked", str(os.getpid()), True)
+        while len(await store.memory.list_entries("have looked")) < 4:
+            await asyncio.sleep(0.01)
         while done < 40:
-            entry = await store.memory.get("shared", "count")
             version, value = (None, 0) if entry is None else (entry.version, entry.value)
             try:
                 await store.memory.compare_and_set("shared", "count", value + 1, version)
                 done += 1
             except MemoryConflictError:
                 lost += 1
+            entry = await store.memory.get("shared", "count")
     sys.stdout.write(str(lost))
 
 asyncio.run(main())
@@ -182,4 +186,4 @@ async def test_counting_from_several_processes_loses_nothing(store: Store, datab
     entry = await store.memory.get("shared", "count")
     assert entry is not None
     assert entry.value == 160
-    assert lost > 0, "nobody ever met anybody: the test says nothing"
+    assert lost >= 3, "all four found nothing at first, and one of them can be the first"
