@@ -22,6 +22,10 @@ from qe_core.rollout.rollback_triggers import (
 from qe_core.rollout.rollback_windows import TaskCounts
 
 
+LARGEST_SHOWN = 1e6
+"""Evidence beyond it is put into words: nobody is surer by more digits."""
+
+
 class Trigger(StrEnum):
     """What may call for a rollback."""
 
@@ -145,9 +149,10 @@ def spell_out(
         (mean_before, float(mean_after[window])), settings.reward_drop_points, int(recent.tasks[window]),
     )  # fmt: skip
     evidence, threshold = float(np.exp(min(float(read.log_evidence), 700.0))), 1.0 / settings.error_rate
+    shown = f"{evidence:.3g}" if evidence <= LARGEST_SHOWN else f"over {LARGEST_SHOWN:,.0f}"
     sequential = Reading(
         Trigger.SEQUENTIAL, True, bool(read.sequential_fired),
-        f"evidence of harm {evidence:.3g} of {threshold:g} over {int(recent.tasks[-1])} tasks",
+        f"evidence of harm {shown}, fires at {threshold:g}, in {int(recent.tasks[-1])} tasks",
         evidence, threshold, int(recent.tasks[-1]),
     )  # fmt: skip
     return success, reward, sequential
