@@ -21,7 +21,6 @@ from qe_core.rollout.rollback_triggers import (
 )
 from qe_core.rollout.rollback_windows import TaskCounts
 
-
 LARGEST_SHOWN = 1e6
 """Evidence beyond it is put into words: nobody is surer by more digits."""
 
