@@ -290,13 +290,3 @@ class RecentOutcomes:
 
     def __len__(self) -> int:
         return len(self.total_reward)
-
-    @property
-    def known_count(self) -> int:
-        """Episodes whose success is known."""
-        return int((self.success >= 0).sum())
-
-    @property
-    def success_count(self) -> int:
-        """Episodes known to have succeeded."""
-        return int((self.success == 1).sum())
