@@ -40,6 +40,18 @@ class RolloutError(QEError):
     """An A/B test, a rollout or a rollback was given figures or settings it cannot decide by."""
 
 
+class PrivacyError(QEError):
+    """Something must not leave this machine, or not in this form."""
+
+
+class BudgetError(PrivacyError):
+    """A release would spend more privacy than is left."""
+
+
+class ContributionError(PrivacyError):
+    """What a contributor sent cannot be what it is said to be."""
+
+
 class StoreError(QEError):
     """PostgreSQL refused or could not do what was asked."""
 

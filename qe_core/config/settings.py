@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from qe_core.config.monitoring import MonitoringSettings
 from qe_core.config.rollout import RolloutSettings
 from qe_core.config.section import Cron, Fraction, PositiveFloat, PositiveFraction, Section
+from qe_core.config.team import TeamSettings
 
 WEIGHT_TOLERANCE = 1e-9
 """How far the sum of the reward weights may be from 1."""
@@ -301,6 +302,15 @@ class PipelineSettings(Section):
     staged_rollout_cron: Cron = Field(
         default="*/10 * * * *", description="When A/B tests are judged and go on or end, cron, UTC."
     )
+    team_push_cron: Cron = Field(
+        default="20 3 * * 1", description="When what was learned is contributed to the team, cron, UTC."
+    )
+    team_build_cron: Cron = Field(
+        default="20 4 * * *", description="When the team's server makes tables of contributions, cron, UTC."
+    )
+    team_pull_cron: Cron = Field(
+        default="20 5 * * *", description="When what the team knows is fetched, cron, UTC."
+    )
     experience_batch_count: int = Field(
         default=100, ge=1, description="New experiences of an agent that start its graph at once."
     )
@@ -341,6 +351,7 @@ class Settings(BaseSettings):
     rollout: RolloutSettings = Field(
         default_factory=RolloutSettings, description="How policies are tested, rolled out and taken back."
     )
+    team: TeamSettings = Field(default_factory=TeamSettings, description="How a team learns together.")
     rewards: RewardSettings = Field(default_factory=RewardSettings, description="What is worth how much.")
     retention: RetentionSettings = Field(
         default_factory=RetentionSettings, description="How long raw data is kept."

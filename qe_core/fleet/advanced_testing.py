@@ -37,6 +37,7 @@ REGRESSION_RISK_ANALYZER = AgentContract(
     category=Category.ADVANCED_TESTING,
     description="Chooses how to select and rank the tests that a change needs.",
     state_model=RegressionState,
+    moving=("impact", "budget"),
     actions=RegressionAction,
     approaches={
         RegressionAction.RECENT_FIRST: Approach.QUICK,
@@ -90,6 +91,7 @@ TEST_DATA_ARCHITECT = AgentContract(
     category=Category.ADVANCED_TESTING,
     description="Chooses how to make test data: boundary, pairwise, schema-driven, random or reused.",
     state_model=DataState,
+    moving=("weak_spot", "budget"),
     actions=DataAction,
     approaches={
         DataAction.BOUNDARY: Approach.QUICK,
@@ -138,6 +140,7 @@ API_CONTRACT_VALIDATOR = AgentContract(
     category=Category.ADVANCED_TESTING,
     description="Chooses which phase of testing shows where a service breaks its published contract.",
     state_model=ApiState,
+    moving=("breach", "budget"),
     actions=ApiAction,
     approaches={
         ApiAction.SCHEMA_DIFF: Approach.QUICK,
@@ -184,6 +187,7 @@ FLAKY_TEST_HUNTER = AgentContract(
     category=Category.ADVANCED_TESTING,
     description="Chooses how to expose flaky tests, and when to quarantine them.",
     state_model=FlakyState,
+    moving=("instability", "suspected_cause", "budget"),
     actions=FlakyAction,
     approaches={
         FlakyAction.READ_HISTORY: Approach.REUSE,

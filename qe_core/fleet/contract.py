@@ -59,6 +59,9 @@ class AgentContract:
         similarity_group: agents that may exchange knowledge, or None.
         discount: how much the next step's value counts, in [0, 1), where the agent's steps ask for another
             figure than the setting ``learning.discount``; None follows the setting.
+        moving: names of the features that one step can change; the others stay as long as a task is worked
+            on. Learning does not use it. What a team shares does (`qe_core.privacy.space`); empty means that
+            any may change, and then too much would have to leave.
     """
 
     name: str
@@ -73,6 +76,7 @@ class AgentContract:
     baseline_action: StrEnum
     similarity_group: str | None = None
     discount: float | None = None
+    moving: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def require(condition: bool, problem: str) -> None:
@@ -115,6 +119,9 @@ class AgentContract:
             f"{self.state_count} states are too many to learn; "
             f"keep to {MAX_STATES} by fewer or coarser features",
         )
+        features = [feature.name for feature in self.state_model.features()]
+        strange = [name for name in self.moving if name not in features]
+        require(not strange, f"moving names no feature of its states: {', '.join(strange)}")
 
     @property
     def action_names(self) -> tuple[str, ...]:

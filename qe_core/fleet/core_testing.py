@@ -40,6 +40,7 @@ TEST_EXECUTOR = AgentContract(
     category=Category.CORE_TESTING,
     description="Chooses how to run a suite: order, selection, parallelism and retries.",
     state_model=ExecutorState,
+    moving=("last_run", "budget"),
     actions=ExecutorAction,
     approaches={
         ExecutorAction.RUN_ALL: Approach.THOROUGH,
@@ -94,6 +95,7 @@ COVERAGE_ANALYZER = AgentContract(
     category=Category.CORE_TESTING,
     description="Chooses which gap analysis to run and what to send on to be tested or deleted.",
     state_model=CoverageState,
+    moving=("coverage_gap", "gap_kind", "budget"),
     actions=CoverageAction,
     approaches={
         CoverageAction.LINE_REPORT: Approach.QUICK,
@@ -144,6 +146,7 @@ QUALITY_GATE = AgentContract(
     category=Category.CORE_TESTING,
     description="Decides whether a build passes, passes with a warning or is blocked, or asks for evidence.",
     state_model=GateState,
+    moving=("evidence", "budget"),
     actions=GateAction,
     approaches={
         GateAction.PASS: Approach.QUICK,

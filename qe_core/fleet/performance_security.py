@@ -36,6 +36,7 @@ PERFORMANCE_TESTER = AgentContract(
     category=Category.PERFORMANCE_SECURITY,
     description="Chooses which kind of load shows a slow-down soonest.",
     state_model=PerformanceState,
+    moving=("bottleneck", "budget"),
     actions=PerformanceAction,
     approaches={
         PerformanceAction.MICRO_BENCHMARK: Approach.QUICK,
@@ -82,6 +83,7 @@ SECURITY_SCANNER = AgentContract(
     category=Category.PERFORMANCE_SECURITY,
     description="Chooses which scan finds weaknesses without drowning people in false alarms.",
     state_model=SecurityState,
+    moving=("known_issues", "suspicion", "budget"),
     actions=SecurityAction,
     approaches={
         SecurityAction.STATIC_SCAN: Approach.TARGETED,

@@ -36,6 +36,7 @@ DEPLOYMENT_READINESS = AgentContract(
     category=Category.SPECIALIZED,
     description="Decides whether to ship, to try on a few, to hold, or to ask for evidence first.",
     state_model=ReleaseState,
+    moving=("evidence", "budget"),
     actions=ReleaseAction,
     approaches={
         ReleaseAction.SHIP: Approach.QUICK,
@@ -86,6 +87,7 @@ VISUAL_TESTER = AgentContract(
     category=Category.SPECIALIZED,
     description="Chooses how to compare pages: pixels, structure, perceptual hash or regions.",
     state_model=VisualState,
+    moving=("difference", "budget"),
     actions=VisualAction,
     approaches={
         VisualAction.STRICT_PIXELS: Approach.THOROUGH,
@@ -133,6 +135,7 @@ CHAOS_ENGINEER = AgentContract(
     category=Category.SPECIALIZED,
     description="Chooses which fault to inject and how wide, without doing the harm it looks for.",
     state_model=ChaosState,
+    moving=("track_record", "weakness", "budget"),
     actions=ChaosAction,
     approaches={
         ChaosAction.PROBE_ONE_INSTANCE: Approach.QUICK,

@@ -39,6 +39,7 @@ QUALITY_ANALYZER = AgentContract(
     category=Category.CORE_TESTING,
     description="Chooses which static analysers to spend time on.",
     state_model=AnalyzerState,
+    moving=("smell", "budget"),
     actions=AnalyzerAction,
     approaches={
         AnalyzerAction.RUFF: Approach.QUICK,
@@ -87,6 +88,7 @@ CODE_COMPLEXITY = AgentContract(
     category=Category.CORE_TESTING,
     description="Chooses which complexity measure to trust for where defects hide.",
     state_model=ComplexityState,
+    moving=("driver", "budget"),
     actions=ComplexityAction,
     approaches={
         ComplexityAction.READ_SAMPLE: Approach.EXPLORATORY,

@@ -36,6 +36,7 @@ REQUIREMENTS_VALIDATOR = AgentContract(
     category=Category.STRATEGIC,
     description="Chooses which checks to run over a requirement's text.",
     state_model=RequirementsState,
+    moving=("ambiguity", "defect_kind", "budget"),
     actions=RequirementsAction,
     approaches={
         RequirementsAction.SKIM: Approach.EXPLORATORY,
@@ -83,6 +84,7 @@ PRODUCTION_INTELLIGENCE = AgentContract(
     category=Category.STRATEGIC,
     description="Chooses which detector finds the anomalies of a metric.",
     state_model=ProductionState,
+    moving=("shape", "budget"),
     actions=ProductionAction,
     approaches={
         ProductionAction.ROBUST_Z_SCORE: Approach.QUICK,
@@ -133,6 +135,7 @@ FLEET_COMMANDER = AgentContract(
     category=Category.STRATEGIC,
     description="Chooses a sequential, parallel, hierarchical or hybrid plan for a set of tasks.",
     state_model=CommanderState,
+    moving=("dependencies", "budget"),
     actions=CommanderAction,
     approaches={
         CommanderAction.SEQUENTIAL: Approach.GUARDED,
