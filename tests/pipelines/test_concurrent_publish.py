@@ -19,7 +19,7 @@ LIVE_EPISODES = 12
 
 async def learn_live(store: Store, contract: AgentContract, episode: int) -> int:
     """Commit one episode and its updates as a live agent does; returns how many experiences that was."""
-    from qe_pipelines.tables import individual_table
+    from qe_core.runtime.table_declarations import individual_table
 
     rows = experience_columns(contract, 1, seed=episode, first_episode=1_000 + episode)
     await record(store, await individual_table(contract).ensure(store), as_batch(rows))
@@ -29,8 +29,8 @@ async def learn_live(store: Store, contract: AgentContract, episode: int) -> int
 async def test_update_between_load_and_publish_is_kept_by_the_retry(
     filled_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qe_pipelines.defs.q_tables.individual import rebuild
-    from qe_pipelines.tables import individual_table
+    from qe_core.runtime.rebuilding import rebuild
+    from qe_core.runtime.table_declarations import individual_table
 
     contract, settings = registry().get("quality-gate"), load_settings().values
     load, interruptions = ExperienceLog.load_mdp, iter([1, 2])
@@ -57,7 +57,7 @@ async def test_update_between_load_and_publish_is_kept_by_the_retry(
 async def test_rebuilds_beside_a_busy_writer_end_where_an_undisturbed_one_does(
     filled_url: str, learned_url: str
 ) -> None:
-    from qe_pipelines.defs.q_tables.individual import rebuild
+    from qe_core.runtime.rebuilding import rebuild
 
     contract, settings = registry().get("quality-gate"), load_settings().values
 

@@ -82,7 +82,8 @@ def test_a_planted_fault_is_caught_and_passes_once_its_guard_is_off(
 
 
 def test_wrong_category_weights_would_change_the_values_of_the_fleet(learned_url: str) -> None:
-    from qe_pipelines.tables import fleet_parts, fleet_table
+    from qe_core.runtime.table_declarations import fleet_table
+    from qe_pipelines.tables import fleet_parts
 
     async def built() -> Float64Array:
         async with Store.connect(learned_url) as store:

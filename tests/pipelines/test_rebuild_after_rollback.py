@@ -12,10 +12,10 @@ from tests.recording import as_batch, record
 async def test_a_rebuild_after_a_rollback_gives_the_restored_values_and_passes_every_check(
     learned_url: str,
 ) -> None:
+    from qe_core.runtime.rebuilding import rebuild
+    from qe_core.runtime.table_declarations import individual_table
     from qe_pipelines.defs.q_tables.checks import judged_agents
-    from qe_pipelines.defs.q_tables.individual import rebuild
     from qe_pipelines.resources import FleetDatabase
-    from qe_pipelines.tables import individual_table
 
     contract, settings = registry().get("quality-gate"), load_settings().values
     declaration = individual_table(contract)

@@ -7,9 +7,9 @@ from qe_core.config import Settings
 from qe_core.fleet import AgentContract, registry
 from qe_core.hierarchy.transfer_manager import has_own_evidence_unchanged
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.runtime.table_declarations import individual_table
 from qe_core.store import Rebuild, Store, StoredTable
 from qe_pipelines.running import QUIET
-from qe_pipelines.tables import individual_table
 from tests.pipelines.conftest import run_sql
 
 SOURCE, TARGET = "test-executor", "regression-risk-analyzer"

@@ -11,11 +11,11 @@ import dagster as dg
 
 from qe_core.config import load_settings
 from qe_core.fleet import AgentContract, registry
+from qe_core.runtime.table_declarations import individual_table, load_tables
 from qe_core.store import StoredTable
 from qe_pipelines.automation import retention
 from qe_pipelines.catalogue import OWNERS, Stage
 from qe_pipelines.resources import FleetDatabase, FleetSettings
-from qe_pipelines.tables import individual_table, load_tables
 from qe_pipelines.verdicts import verdict
 
 

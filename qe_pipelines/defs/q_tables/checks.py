@@ -22,18 +22,11 @@ from qe_core.fleet import AgentContract, Category, registry
 from qe_core.hierarchy.aggregate import Aggregate, verify_aggregation
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.runtime.parameters import confidence_settings, value_limit
+from qe_core.runtime.table_declarations import category_table, fleet_table, individual_table, load_tables
 from qe_core.store import Store, StoredTable, TableSummary
 from qe_pipelines.partitions import category_key
 from qe_pipelines.resources import FleetDatabase, FleetSettings
-from qe_pipelines.tables import (
-    Parts,
-    category_parts,
-    category_table,
-    fleet_parts,
-    fleet_table,
-    individual_table,
-    load_tables,
-)
+from qe_pipelines.tables import Parts, category_parts, fleet_parts
 from qe_pipelines.verdicts import verdict
 
 Result = dg.AssetCheckResult

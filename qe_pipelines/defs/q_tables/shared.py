@@ -12,19 +12,13 @@ from qe_core.config import load_settings
 from qe_core.fleet import Category, registry
 from qe_core.hierarchy.aggregate import aggregate
 from qe_core.hierarchy.transfer_manager import TransferLearningManager
+from qe_core.runtime.table_declarations import TableDeclaration, category_table, fleet_table
 from qe_core.store import Rebuild, Store
 from qe_pipelines.catalogue import OWNERS, Q_VALUE_COLUMNS, Stage
 from qe_pipelines.partitions import category_key, transfer_key
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase, FleetSettings
-from qe_pipelines.tables import (
-    Parts,
-    TableDeclaration,
-    category_parts,
-    category_table,
-    fleet_parts,
-    fleet_table,
-)
+from qe_pipelines.tables import Parts, category_parts, fleet_parts
 
 
 def transfers_into(agents: Sequence[str]) -> list[dg.AssetKey]:

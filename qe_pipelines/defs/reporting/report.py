@@ -7,12 +7,12 @@ of its own: everything is read from the database.
 import dagster as dg
 
 from qe_core.fleet import registry
+from qe_core.runtime.table_declarations import fleet_table, load_tables
 from qe_core.store import AgentStatus, TableSummary
 from qe_pipelines.catalogue import OWNERS, Stage
 from qe_pipelines.partitions import category_key
 from qe_pipelines.pictures import q_value_picture
 from qe_pipelines.resources import FleetDatabase
-from qe_pipelines.tables import fleet_table, load_tables
 
 
 @dg.asset(

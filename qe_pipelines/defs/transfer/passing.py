@@ -16,9 +16,9 @@ from qe_core.errors import ConfigError, FingerprintMismatchError, nearest
 from qe_core.fleet import AgentContract, registry
 from qe_core.hierarchy.negative_transfer import HarmRecord
 from qe_core.hierarchy.transfer_manager import TransferLearningManager, TransferOutcome
+from qe_core.runtime.table_declarations import individual_table, load_tables
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable, TableHandle
 from qe_core.store.records import Source
-from qe_pipelines.tables import individual_table, load_tables
 
 NAMESPACE = "transfer"
 """Where in `QEMemory` it is remembered what is known about sources of transfer."""
