@@ -7,6 +7,7 @@ not: defaults hidden in other modules, secrets in files.
 from qe_core.config.loading import LoadedSettings, Origin, flatten, load_settings, settings_schema
 from qe_core.config.locations import (
     configured_database_url,
+    configured_team_url,
     configured_webhook_url,
     home_apart,
     project_home,
@@ -19,6 +20,7 @@ __all__ = [
     "Origin",
     "Settings",
     "configured_database_url",
+    "configured_team_url",
     "configured_webhook_url",
     "flatten",
     "home_apart",

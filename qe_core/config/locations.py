@@ -14,10 +14,12 @@ from qe_core.errors import ConfigError
 HOME_VARIABLE = "QE_HOME"
 DATABASE_VARIABLE = "QE_DATABASE_URL"
 WEBHOOK_VARIABLE = "QE_ALERT_WEBHOOK_URL"
-WEBHOOK_FILE_VARIABLE = "QE_ALERT_WEBHOOK_URL_FILE"
+TEAM_VARIABLE = "QE_TEAM_URL"
 SETTINGS_VARIABLE = "QE_SETTINGS"
 SETTINGS_NAME = "learning.json"
 DAGSTER_HOME_VARIABLE = "DAGSTER_HOME"
+FILE_SUFFIX = "_FILE"
+"""What is added to the name of a variable for a file that holds the value: secrets do not stand in it."""
 
 
 def project_home() -> Path:
@@ -30,9 +32,10 @@ def home_apart(home: Path) -> Iterator[None]:
     """Let this process and its children work in a home of its own, on an embedded server of its own.
 
     Args:
-        home: the other home; whatever database or Dagster home was configured is not touched meanwhile.
+        home: the other home; whatever database, Dagster home or team was configured is not touched meanwhile.
     """
-    hidden = (HOME_VARIABLE, DATABASE_VARIABLE, DAGSTER_HOME_VARIABLE)
+    team = (TEAM_VARIABLE, TEAM_VARIABLE + FILE_SUFFIX)
+    hidden = (HOME_VARIABLE, DATABASE_VARIABLE, DAGSTER_HOME_VARIABLE, *team)
     before = {name: os.environ.pop(name) for name in hidden if name in os.environ}
     os.environ[HOME_VARIABLE] = str(home)
     try:
@@ -55,16 +58,18 @@ def configured_webhook_url() -> str | None:
     Raises:
         ConfigError: the file cannot be read.
     """
-    url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
-    file = os.environ.get(WEBHOOK_FILE_VARIABLE, "").strip()
-    if url or not file:
-        return url or None
-    try:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the file {file} that {WEBHOOK_FILE_VARIABLE} names cannot be read: {error}"
-        ) from None
+    return _secret(WEBHOOK_VARIABLE)
+
+
+def configured_team_url() -> str | None:
+    """Return where the team's server is, with the login of this contributor, or None where none is named.
+
+    ``QE_TEAM_URL`` is the URL itself, ``QE_TEAM_URL_FILE`` a file that holds it.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return _secret(TEAM_VARIABLE)
 
 
 def settings_file() -> Path | None:
@@ -78,3 +83,16 @@ def settings_file() -> Path | None:
         return Path(named).expanduser()
     found = Path(SETTINGS_NAME)
     return found if found.is_file() else None
+
+
+def _secret(variable: str) -> str | None:
+    """Return what a variable says, or what is in the file that its twin names."""
+    file_variable = variable + FILE_SUFFIX
+    value = os.environ.get(variable, "").strip()
+    file = os.environ.get(file_variable, "").strip()
+    if value or not file:
+        return value or None
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the file {file} that {file_variable} names cannot be read: {error}") from None

@@ -1,6 +1,7 @@
 """Settings: defaults, where values come from, and what is said about wrong ones."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from qe_core.config import (
     LoadedSettings,
     Settings,
     configured_database_url,
+    configured_team_url,
     configured_webhook_url,
     flatten,
     load_settings,
@@ -275,19 +277,23 @@ def test_a_blank_database_url_means_the_embedded_server(monkeypatch: pytest.Monk
     assert configured_database_url() == "postgresql://me@host/qe"
 
 
-def test_the_webhook_is_named_by_the_environment_or_by_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "configured"),
+    [("QE_ALERT_WEBHOOK_URL", configured_webhook_url), ("QE_TEAM_URL", configured_team_url)],
+)
+def test_a_secret_address_is_named_by_the_environment_or_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, configured: Callable[[], str | None]
 ) -> None:
-    assert configured_webhook_url() is None
+    assert configured() is None
     file = write("https://hooks.example/secret\n", "webhook")
-    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL_FILE", str(file))
-    assert configured_webhook_url() == "https://hooks.example/secret"
-    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL", "https://hooks.example/other")
-    assert configured_webhook_url() == "https://hooks.example/other"
-    monkeypatch.delenv("QE_ALERT_WEBHOOK_URL")
-    monkeypatch.setenv("QE_ALERT_WEBHOOK_URL_FILE", str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigError, match="QE_ALERT_WEBHOOK_URL_FILE names cannot be read"):
-        configured_webhook_url()
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    assert configured() == "https://hooks.example/secret"
+    monkeypatch.setenv(variable, "https://hooks.example/other")
+    assert configured() == "https://hooks.example/other"
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=f"{variable}_FILE names cannot be read"):
+        configured()
 
 
 @pytest.mark.parametrize(
