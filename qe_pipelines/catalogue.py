@@ -12,12 +12,13 @@ class Stage:
     """Groups of assets, named so that they sort in the order of the flow."""
 
     EXPERIENCES = "stage_1_experiences"
-    Q_TABLES = "stage_2_q_tables"
-    CONVERGENCE = "stage_3_convergence"
-    ROLLOUT = "stage_4_rollout"
-    REPORTING = "stage_5_reporting"
-    MAINTENANCE = "stage_6_maintenance"
-    EXPERIMENTS = "stage_7_experiments"
+    TEAM = "stage_2_team_sync"
+    Q_TABLES = "stage_3_q_tables"
+    CONVERGENCE = "stage_4_convergence"
+    ROLLOUT = "stage_5_rollout"
+    REPORTING = "stage_6_reporting"
+    MAINTENANCE = "stage_7_maintenance"
+    EXPERIMENTS = "stage_8_experiments"
 
 
 def table_columns(**columns: tuple[str, str]) -> dict[str, dg.TableSchemaMetadataValue]:

@@ -91,7 +91,7 @@ def test_dagster_dev_answers_and_leaves_no_process(
         "policy_snapshots", "ab_results", "rollout_state", "rollback_events", "views/rollbacks",
     } <= names.keys()  # fmt: skip
     assert names["individual_q_table"]["isPartitioned"]
-    assert names["views/agent_health"]["groupName"] == "stage_5_reporting"
+    assert names["views/agent_health"]["groupName"] == "stage_6_reporting"
     assert data["shouldShowNux"] is False
     [repository] = data["repositoriesOrError"]["nodes"]  # type: ignore[call-overload]
     assert {line["name"]: line["sensorState"]["status"] for line in repository["sensors"]} == {
