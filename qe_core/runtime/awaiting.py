@@ -14,6 +14,7 @@ from qe_core.runtime.episodes import Episode
 from qe_core.runtime.errors import AlreadyRecordedError, DecisionError, DecisionExpiredError
 from qe_core.runtime.tokens import DecisionToken
 from qe_core.store import TableHandle
+from qe_core.store.identity import Identity
 
 DECISIONS_REMEMBERED = 100_000
 """Decisions whose outcomes are awaited; beyond that the oldest is forgotten, and counted."""
@@ -47,13 +48,15 @@ class AwaitedDecisions:
     Args:
         agent: whose.
         life: how long an outcome may take.
+        identity: whose the experiences are.
 
     Attributes:
         forgotten: how many were forgotten because they expired or were too many.
     """
 
-    def __init__(self, agent: str, life: timedelta) -> None:
+    def __init__(self, agent: str, life: timedelta, identity: Identity) -> None:
         self._agent = agent
+        self._identity = identity
         self._life = life
         self._awaited: dict[str, Awaited] = {}
         self.forgotten = 0
@@ -78,7 +81,9 @@ class AwaitedDecisions:
         of = self._awaited.get(decision.decision_id)
         if of is None:
             raise self._unknown(decision.decision_id)
-        return DecisionToken.of(decision, of.handle, of.version, of.decided_at, of.episode.total_reward)
+        return DecisionToken.of(
+            *(decision, of.handle, of.version, of.decided_at, of.episode.total_reward, self._identity)
+        )
 
     def take(self, decision_ids: Sequence[str], now: datetime) -> list[Awaited]:
         """Take decisions out, all or none.

@@ -84,7 +84,7 @@ class Learner:
         self._serving = ServingPolicies(live, contract.name, believe, rate, self.counters)
         discount = contract.discount_or(settings.learning.discount)
         self._steps = StepLearner(live.reader, contract, discount, self._learning_rate)
-        self._awaited = AwaitedDecisions(contract.name, decision_life)
+        self._awaited = AwaitedDecisions(contract.name, decision_life, live.identity)
         self._recovery = Recovery(live, contract, self._steps, decision_life, clock)
         self._prefix = uuid4().hex
         self._episodes = 0

@@ -87,5 +87,5 @@ class Recovery:
         table = self._live.reader.table(handle)
         [step] = await self._steps.prepare(table, [(token, ending, episode, next_state)], self._clock)
         check_single(handle, *step, self._clock())
-        acknowledged = await self._live.recovery.store(claim, handle, *step)
+        acknowledged = await self._live.recovery.store(claim, handle, *step, token.identity)
         return acknowledged, episode.total_reward

@@ -11,8 +11,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from qe_core.runtime.decisions import Decision
 from qe_core.runtime.errors import DecisionError
 from qe_core.store import TableHandle
+from qe_core.store.identity import NOBODY, Identity
 
 _Whole = Annotated[int, Field(ge=0)]
+_Pseudonym = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class DecisionToken(BaseModel):
@@ -36,6 +38,8 @@ class DecisionToken(BaseModel):
         return_before: undiscounted sum of the rewards its episode had then, points.
         decided_at: when.
         policy_version: the frozen version followed, if any.
+        developer: pseudonym of whom the process that took it works for, if it was said.
+        project: pseudonym of what it works on, if it was said.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,15 +59,28 @@ class DecisionToken(BaseModel):
     return_before: Annotated[float, Field(allow_inf_nan=False)]
     decided_at: AwareDatetime
     policy_version: _Whole | None = None
+    developer: _Pseudonym | None = None
+    project: _Pseudonym | None = None
 
     @property
     def decision_id(self) -> str:
         """The number of the decision."""
         return f"{self.episode}-{self.step}"
 
+    @property
+    def identity(self) -> Identity:
+        """Whose the experience is, whoever records it."""
+        return Identity(self.developer, self.project)
+
     @classmethod
     def of(
-        cls, decision: Decision, handle: TableHandle, version: int, decided_at: datetime, return_before: float
+        cls,
+        decision: Decision,
+        handle: TableHandle,
+        version: int,
+        decided_at: datetime,
+        return_before: float,
+        identity: Identity = NOBODY,
     ) -> Self:
         """Return the token of a decision.
 
@@ -73,6 +90,7 @@ class DecisionToken(BaseModel):
             version: one that table had then.
             decided_at: when, aware.
             return_before: rewards of its episode until then, points.
+            identity: whose the experience is.
         """
         return cls(
             agent=decision.agent,
@@ -90,6 +108,8 @@ class DecisionToken(BaseModel):
             return_before=return_before,
             decided_at=decided_at,
             policy_version=decision.policy_version,
+            developer=identity.developer,
+            project=identity.project,
         )
 
     def to_json(self) -> str:

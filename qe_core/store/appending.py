@@ -18,6 +18,7 @@ from qe_core.store.chunks import CHUNK_COLUMNS, chunk_streams
 from qe_core.store.connection import Connection
 from qe_core.store.errors import ExperienceRejectedError
 from qe_core.store.experience_rules import RULES
+from qe_core.store.identity import Identity
 from qe_core.store.statements import STATEMENTS
 
 _KEY = ("occurred_at", "episode", "step")
@@ -28,12 +29,13 @@ class MissingPartitionError(StoreError):
     """The log has no partition for this day; `ExperienceLog.stored` makes it and repeats."""
 
 
-async def append_chunks(connection: Connection, table: pa.Table) -> int:
+async def append_chunks(connection: Connection, table: pa.Table, identity: Identity) -> int:
     """Store the rows the log does not have and return how many that were.
 
     Args:
         connection: inside a transaction.
         table: rows that satisfy the rules.
+        identity: whose they are.
 
     Raises:
         ExperienceRejectedError: a constraint of the database is broken all the same.
@@ -45,7 +47,7 @@ async def append_chunks(connection: Connection, table: pa.Table) -> int:
             await connection.execute(STATEMENTS["lock_log"], agent, source)
             new = await _without_known(connection, agent, source, _in_order(rows))
             for _, part in _parted(new, "fingerprint"):
-                for stream in chunk_streams(part):
+                for stream in chunk_streams(part, identity):
                     await connection.copy_to_table(
                         "experience_chunks",
                         source=BytesIO(stream),

@@ -71,8 +71,10 @@ def time_field(unix_microseconds: int) -> bytes:
     return int_field("int8", unix_microseconds - EPOCH_MICROSECONDS)
 
 
-def text_field(value: str) -> bytes:
-    """Return one ``text``."""
+def text_field(value: str | None) -> bytes:
+    """Return one ``text``, or none."""
+    if value is None:
+        return NULL
     encoded = value.encode()
     return struct.pack(">i", len(encoded)) + encoded
 

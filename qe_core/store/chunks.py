@@ -23,11 +23,13 @@ from qe_core.store.array_wire import (
     time_field,
 )
 from qe_core.store.experience_rows import SCHEMA
+from qe_core.store.identity import NOBODY, Identity
 
 CHUNK_ROWS = 65_536
 """The most experiences of a chunk; an experience's number is its chunk's times this plus its position."""
 
 _SHARED = ("agent", "fingerprint", "source")
+_IDENTITY = ("developer", "project")
 _ARRAYS = {
     "occurred_at": "timestamptz",
     "episode": "text",
@@ -45,24 +47,25 @@ _ARRAYS = {
 }
 _UNKNOWN = {"exploration_rate": float("nan"), "success": -1, "policy_version": -1}
 
-CHUNK_COLUMNS = (*_SHARED, "experiences", "first_at", "last_at", "is_in_order", *_ARRAYS)
+CHUNK_COLUMNS = (*_SHARED, "experiences", "first_at", "last_at", "is_in_order", *_ARRAYS, *_IDENTITY)
 """The columns of a chunk, in the order in which they are sent."""
 
 NUMBERED_SCHEMA = pa.schema([pa.field("experience_id", pa.int64(), nullable=False), *SCHEMA])
 """The columns of the log with each experience's number."""
 
 
-def chunk_streams(rows: pa.Table) -> Iterator[bytes]:
+def chunk_streams(rows: pa.Table, identity: Identity = NOBODY) -> Iterator[bytes]:
     """Yield one COPY stream for each chunk of these rows.
 
     Args:
         rows: columns of `experience_rows.SCHEMA` of one agent, fingerprint and source, in the order to store.
+        identity: whose they are.
     """
     for start in range(0, rows.num_rows, CHUNK_ROWS):
-        yield copy_stream([_chunk_fields(rows.slice(start, CHUNK_ROWS).combine_chunks())])
+        yield copy_stream([_chunk_fields(rows.slice(start, CHUNK_ROWS).combine_chunks(), identity)])
 
 
-def _chunk_fields(rows: pa.Table) -> list[bytes]:
+def _chunk_fields(rows: pa.Table, identity: Identity) -> list[bytes]:
     times = _stored("occurred_at", rows["occurred_at"])
     fields = [text_field(rows[name][0].as_py()) for name in _SHARED]
     fields.append(int_field("int4", rows.num_rows))
@@ -73,6 +76,7 @@ def _chunk_fields(rows: pa.Table) -> list[bytes]:
             fields.append(text_array_field(rows[name].chunk(0)))
         else:
             fields.append(array_field(kind, _stored(name, rows[name])))
+    fields += [text_field(getattr(identity, name)) for name in _IDENTITY]
     return fields
 
 

@@ -31,6 +31,7 @@ from qe_core.store.chunks import (
 from qe_core.store.connection import Connection, Database
 from qe_core.store.experience_rows import ExperienceColumns, as_experience_table
 from qe_core.store.experience_rules import check_experiences
+from qe_core.store.identity import NOBODY, Identity
 from qe_core.store.records import EpisodeReturns, ExperienceCounts
 from qe_core.store.statements import STATEMENTS
 from qe_core.store.summaries import read_summaries
@@ -64,10 +65,12 @@ class ExperienceLog:
 
     Args:
         database: where they are.
+        identity: whose the experiences are that are appended here.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, identity: Identity = NOBODY) -> None:
         self._database = database
+        self._identity = identity
 
     async def append(self, rows: ExperienceColumns) -> int:
         """Store those rows the log does not have yet, all or none, and return how many that were.
@@ -249,4 +252,4 @@ class ExperienceLog:
             ExperienceRejectedError: a row breaks a rule of the log; the message names the rule.
             MissingPartitionError: see `stored`, which calls this.
         """
-        return await append_chunks(connection, table)
+        return await append_chunks(connection, table, self._identity)

@@ -13,6 +13,7 @@ from qe_core.store.adjustments import AdjustmentStore
 from qe_core.store.alerts import AlertStore
 from qe_core.store.connection import Database, open_database
 from qe_core.store.experiences import ExperienceLog
+from qe_core.store.identity import NOBODY, Identity
 from qe_core.store.imports import ImportLedger
 from qe_core.store.live import (
     DEFAULT_LIVE,
@@ -28,6 +29,7 @@ from qe_core.store.q_tables import QTableStore
 from qe_core.store.records import AgentStatus, StoreCounters
 from qe_core.store.retention import Retention
 from qe_core.store.stats import StatsStore
+from qe_core.store.team import OptOutStore, PrivacyLedger, ReleaseStore, TeamLog, TeamTableStore
 
 
 class Store:
@@ -45,12 +47,19 @@ class Store:
         memory: what agents remember for each other.
         policies: frozen versions, and what each agent serves.
         ab_tests: comparisons of two versions, and what came of them.
+        releases: what was shared with the team, is, or will be.
+        privacy_ledger: what that cost in privacy.
+        opt_outs: who does not take part in it.
+        team_tables: what came back from the team.
+        team_log: everything that passed between this database and the team.
         retention: removes old experiences without losing what they taught.
+        identity: whose the experiences are that are stored through it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, identity: Identity = NOBODY) -> None:
         self._database = database
-        self.experiences = ExperienceLog(database)
+        self.identity = identity
+        self.experiences = ExperienceLog(database, identity)
         self.q_tables = QTableStore(database)
         self.stats = StatsStore(database)
         self.imports = ImportLedger(database, self.experiences)
@@ -60,16 +69,25 @@ class Store:
         self.memory = QEMemory(database)
         self.policies = PolicyStore(database, self.q_tables)
         self.ab_tests = ABTestStore(database)
+        self.releases = ReleaseStore(database)
+        self.privacy_ledger = PrivacyLedger(database)
+        self.opt_outs = OptOutStore(database)
+        self.team_tables = TeamTableStore(database)
+        self.team_log = TeamLog(database)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, database_url: str, pool_size: int = 4) -> AsyncIterator[Self]:
+    async def connect(
+        cls, database_url: str, pool_size: int = 4, identity: Identity = NOBODY
+    ) -> AsyncIterator[Self]:
         """Yield an open store, closed again on the way out.
 
         Args:
             database_url: ``postgresql://user:password@host:port/database``;
                 `qe_core.store.server.database_url` knows the project's.
             pool_size: the most connections used at once, at least 1.
+            identity: whose the experiences are that are stored through it; `qe_core.runtime.identity` makes
+                it of the names in the settings.
 
         Raises:
             ConfigError: the URL is not a PostgreSQL URL.
@@ -77,7 +95,7 @@ class Store:
             MigrationError: database or schema is missing, or older or newer than this version.
         """
         async with open_database(database_url, pool_size) as database:
-            yield cls(database)
+            yield cls(database, identity)
 
     @asynccontextmanager
     async def live(
@@ -90,7 +108,13 @@ class Store:
             reading: sizes and deadlines of lookups.
         """
         async with open_live(
-            self._database, self.q_tables, self.policies, self.ab_tests, settings, reading
+            self._database,
+            self.q_tables,
+            self.policies,
+            self.ab_tests,
+            settings,
+            reading,
+            self.identity,
         ) as live:
             yield live
 

@@ -23,6 +23,7 @@ from qe_core.store.array_wire import (
     time_field,
     uuid_field,
 )
+from qe_core.store.identity import NOBODY, Identity
 from qe_core.store.live.packing import pack_singles
 from qe_core.store.live.updates import Experience, PackedExperiences, PackedUpdates
 from qe_core.store.records import TableHandle
@@ -66,7 +67,12 @@ class Flush:
 
     @classmethod
     def compose(
-        cls, flush_id: UUID, handle: TableHandle, parts: Sequence[PackedUpdates], source: str
+        cls,
+        flush_id: UUID,
+        handle: TableHandle,
+        parts: Sequence[PackedUpdates],
+        source: str,
+        identity: Identity = NOBODY,
     ) -> Self:
         """Return the flush of these updates, in the order given.
 
@@ -75,6 +81,7 @@ class Flush:
             handle: the table of all parts.
             parts: at least one; all with experiences or all without.
             source: what the log names as the origin of the experiences.
+            identity: whose the experiences are.
         """
         columns = [
             np.concatenate([getattr(part, name) for part in parts])
@@ -89,6 +96,8 @@ class Flush:
             int_field("int4", handle.action_count),
             *_update_fields(updates, handle.action_count),
             *_experience_fields(handle, PackedExperiences.join(experiences) if experiences else None, source),
+            text_field(identity.developer),
+            text_field(identity.project),
         ]
         return cls(flush_id, handle, updates, len(columns[0]), copy_stream([fields]))
 

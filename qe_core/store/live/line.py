@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from qe_core.store.identity import NOBODY, Identity
 from qe_core.store.live.flush import Flush
 from qe_core.store.live.packing import pack_singles
 from qe_core.store.live.updates import Experience, PackedUpdates
@@ -139,17 +140,18 @@ class Line:
                 found += entry.content.of_state(state)
         return found
 
-    def send_next(self, batch_limit: int, source: str) -> Sent:
+    def send_next(self, batch_limit: int, source: str, identity: Identity = NOBODY) -> Sent:
         """Return the flush to send: the one whose outcome is unknown, else one of the oldest entries.
 
         Args:
             batch_limit: updates after which no further entry is taken.
             source: what the log names as the origin.
+            identity: whose the experiences are.
         """
         if self.sent is None:
             entries = self._take(batch_limit)
             try:
-                flush = Flush.compose(uuid4(), self.handle, packed(entries), source)
+                flush = Flush.compose(uuid4(), self.handle, packed(entries), source, identity)
             except BaseException:
                 self.waiting.extendleft(reversed(entries))
                 raise

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from qe_core.store.ab_tests import ABTestStore
 from qe_core.store.connection import Database
+from qe_core.store.identity import Identity
 from qe_core.store.live.flush import warm_up
 from qe_core.store.live.reader import Reader
 from qe_core.store.live.reader_settings import ReaderSettings
@@ -33,6 +34,7 @@ class Live:
         recovery: stores outcomes of decisions that another process may have recorded, or may still record.
         serving: follows what agents serve: modes, policy versions, tests.
         units: takes the units of A/B tests and sends them in the background.
+        identity: whose the experiences are that it records.
     """
 
     writer: UpdateWriter
@@ -41,6 +43,7 @@ class Live:
     recovery: OutcomeRecovery
     serving: ServingWatch
     units: UnitBatcher
+    identity: Identity
 
 
 @asynccontextmanager
@@ -51,6 +54,7 @@ async def open_live(
     ab_tests: ABTestStore,
     settings: LiveSettings,
     reading: ReaderSettings,
+    identity: Identity,
 ) -> AsyncIterator[Live]:
     """Yield the hot path; on the way out what was recorded is committed first.
 
@@ -61,8 +65,9 @@ async def open_live(
         ab_tests: the same store's.
         settings: sizes and deadlines of recording.
         reading: sizes and deadlines of lookups.
+        identity: whose the experiences are that this process records.
     """
-    writer = UpdateWriter(database.connect_alone, settings)
+    writer = UpdateWriter(database.connect_alone, settings, identity)
     reader = Reader(database.connect_alone, writer, reading)
     # Loading compiled code takes a second: before the first agent waits for it, and beside the event loop.
     await asyncio.to_thread(warm_up)
@@ -75,7 +80,7 @@ async def open_live(
     units.start()
     recovery = OutcomeRecovery(database.connect_alone, settings)
     try:
-        yield Live(writer, reader, q_tables, recovery, serving, units)
+        yield Live(writer, reader, q_tables, recovery, serving, units, identity)
     finally:
         await serving.close()
         await writer.close()

@@ -20,6 +20,7 @@ import numpy as np
 from qe_core.errors import DatabaseUnavailableError
 from qe_core.store.connection import LOST, Connect, backoff_seconds
 from qe_core.store.errors import OutcomeUnknownError
+from qe_core.store.identity import Identity
 from qe_core.store.live.flush import Flush
 from qe_core.store.live.line import Acknowledgement
 from qe_core.store.live.packing import pack_singles
@@ -97,7 +98,13 @@ class OutcomeRecovery:
         return None if recorded is None else Acknowledgement(claim.q_table_id, recorded, is_repeated=True)
 
     async def store(
-        self, claim: Claim, handle: TableHandle, experience: Experience, target: float, learning_rate: float
+        self,
+        claim: Claim,
+        handle: TableHandle,
+        experience: Experience,
+        target: float,
+        learning_rate: float,
+        identity: Identity,
     ) -> Acknowledgement:
         """Store the outcome of a claimed decision unless it was stored meanwhile; return when it is durable.
 
@@ -107,6 +114,7 @@ class OutcomeRecovery:
             experience: the transition, checked.
             target: TD target, points.
             learning_rate: in [0, 1].
+            identity: whose the experience is: of the process that decided.
 
         Raises:
             StaleEpochError: the table was restored or replaced since. Not stored.
@@ -114,7 +122,7 @@ class OutcomeRecovery:
             OutcomeUnknownError: it was sent and not acknowledged in time; call again to know.
         """
         packed = pack_singles([experience], [target], [learning_rate])
-        flush = Flush.compose(claim.flush_id, handle, [packed], AGENT_SOURCE)
+        flush = Flush.compose(claim.flush_id, handle, [packed], AGENT_SOURCE, identity)
         # A name of its own: this process's cache has to hear of the flush as if it were somebody else's.
         sender = Sender(self._connect, uuid4(), self._deadline_seconds)
         try:

@@ -23,6 +23,7 @@ from qe_core.errors import DatabaseUnavailableError, StoreError
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.store.connection import Connect, backoff_seconds
 from qe_core.store.errors import DecisionClaimedError, OutcomeUnknownError, QueueFullError
+from qe_core.store.identity import NOBODY, Identity
 from qe_core.store.live.line import Acknowledgement, Entry, Line, Sent
 from qe_core.store.live.packing import check_single, pack_batch
 from qe_core.store.live.room import Room
@@ -73,6 +74,7 @@ class UpdateWriter:
     Args:
         connect: opens one connection.
         settings: sizes and deadlines.
+        identity: whose the experiences are that it records.
         clock: the present, aware.
     """
 
@@ -80,11 +82,13 @@ class UpdateWriter:
         self,
         connect: Connect,
         settings: LiveSettings,
+        identity: Identity = NOBODY,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.writer_id = uuid4()
         self._connect = connect
         self._settings = settings
+        self._identity = identity
         self._clock = clock
         self._lines: dict[int, dict[int, Line]] = {}
         self._scheduled: asyncio.Queue[Line] = asyncio.Queue()
@@ -244,7 +248,7 @@ class UpdateWriter:
         await sender.connect()
         if line.is_empty:
             return
-        sent = line.send_next(self._settings.batch_limit, AGENT_SOURCE)
+        sent = line.send_next(self._settings.batch_limit, AGENT_SOURCE, self._identity)
         try:
             acknowledged = await sender.send(sent.flush)
         except StoreError as error:

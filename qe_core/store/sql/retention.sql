@@ -142,7 +142,7 @@ ALTER TABLE experience_chunks DETACH PARTITION old_partition FINALIZE;
 INSERT INTO experience_chunks (
     chunk_id, agent, fingerprint, source, q_table_id, table_version, experiences, first_at, last_at,
     occurred_at, episode, step, state, action, reward, next_state, terminated, truncated, propensity,
-    exploration_rate, success, policy_version
+    exploration_rate, success, policy_version, developer, project
 )
 OVERRIDING SYSTEM VALUE
 SELECT
@@ -167,7 +167,9 @@ SELECT
     propensity,
     exploration_rate,
     success,
-    policy_version
+    policy_version,
+    developer,
+    project
 FROM old_partition
 WHERE NOT is_folded;
 

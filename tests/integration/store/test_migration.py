@@ -129,12 +129,14 @@ COLUMNS = (
 IN_ORDER = f"SELECT {COLUMNS} FROM learning_experiences ORDER BY agent, occurred_at, source, episode, step"
 
 
-def bring_to_first_schema(url: str) -> None:
-    """Make the tables of the first release."""
-    script = files("qe_core.store.migrations").joinpath("versions", "0001_first_tables.sql").read_text()
-    execute(url, script.replace("{", "{{").replace("}", "}}"))
+def bring_to_schema(url: str, revision: str) -> None:
+    """Make the tables of an earlier release."""
+    versions = files("qe_core.store.migrations").joinpath("versions")
+    scripts = sorted(path.name for path in versions.iterdir() if path.name.endswith(".sql"))
+    for name in [name for name in scripts if name[:4] <= revision]:
+        execute(url, versions.joinpath(name).read_text().replace("{", "{{").replace("}", "}}"))
     execute(url, "CREATE TABLE alembic_version (version_num varchar(32) NOT NULL PRIMARY KEY)")
-    execute(url, "INSERT INTO alembic_version VALUES ('0001')")
+    execute(url, f"INSERT INTO alembic_version VALUES ('{revision}')")
 
 
 def rows_of(url: str, statement: str) -> list[tuple[Any, ...]]:
@@ -145,7 +147,7 @@ def rows_of(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 async def check_that_every_row_is_kept(url: str) -> None:
     """Fill a database of the first release, migrate it from two sides at once, and compare everything."""
-    bring_to_first_schema(url)
+    bring_to_schema(url, "0001")
     execute(url, ROWS)
     before = rows_of(url, IN_ORDER)
     assert len(before) == 150_000
@@ -180,9 +182,68 @@ async def test_a_full_database_of_the_first_release_keeps_every_row(empty_databa
 async def test_views_of_the_analytics_project_do_not_keep_the_schema_from_changing(
     empty_database_url: str,
 ) -> None:
-    bring_to_first_schema(empty_database_url)
+    bring_to_schema(empty_database_url, "0001")
     execute(empty_database_url, "CREATE SCHEMA qe_views")
     execute(empty_database_url, "CREATE VIEW qe_views.stg_experiences AS SELECT * FROM learning_experiences")
     assert (await migrate(empty_database_url)).to_revision == latest_revision()
     async with Store.connect(empty_database_url) as store:
         assert await store.experiences.append(experiences(5)) == 5
+
+
+CHUNK = """
+INSERT INTO experience_chunks (
+    arrived_at, agent, fingerprint, source, experiences, first_at, last_at, occurred_at, episode, step, state,
+    action, reward, next_state, terminated, truncated, propensity, exploration_rate, success, policy_version
+)
+SELECT
+    day + interval '12 hours', 'tester', 'contract-1', 'agent', 1, day, day, ARRAY[day], ARRAY['e'], ARRAY[0],
+    ARRAY[1], ARRAY[2], ARRAY[3.5], ARRAY[4], ARRAY[true], ARRAY[false], ARRAY[1.0], ARRAY[0.0], ARRAY[1],
+    ARRAY[-1]
+FROM (SELECT '{day} 00:00:00+00'::timestamptz AS day) AS chosen
+"""
+
+
+def break_off_detachment(url: str, partition: str) -> None:
+    """Begin to detach a partition while somebody reads the log, and lose patience."""
+    with closing(psycopg2.connect(url)) as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM experience_chunks")
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            execute(
+                f"{url}&options=-c%20statement_timeout%3D200",
+                f"ALTER TABLE experience_chunks DETACH PARTITION {partition} CONCURRENTLY",
+            )
+    [(pending,)] = rows_of(url, "SELECT count(*) FROM pg_inherits WHERE inhdetachpending")
+    assert pending == 1
+
+
+async def test_a_full_database_of_the_last_release_keeps_its_log_wherever_it_lies(
+    empty_database_url: str,
+) -> None:
+    url = empty_database_url
+    bring_to_schema(url, "0005")
+    for day in ("2020-01-01", "2020-01-02", "2020-01-03"):
+        execute(url, f"SELECT ensure_chunk_partition('{day}')")
+        execute(url, CHUNK.format(day=day))
+    # Removing old days broke off twice: one is beside the log already, the other half-way.
+    execute(url, "ALTER TABLE experience_chunks DETACH PARTITION experience_chunks_2020_01_01")
+    break_off_detachment(url, "experience_chunks_2020_01_02")
+    assert (await migrate(url)).from_revision == "0005"
+    nobody = [(None, None)]
+    assert rows_of(url, "SELECT developer, project FROM experience_chunks") == nobody
+    async with Store.connect(url) as store:
+        report = await store.retention.run(30, keep_newest=10)
+        assert report.partitions_dropped == ("experience_chunks_2020_01_01", "experience_chunks_2020_01_02")
+        assert (await store.experiences.load_transitions("tester", FINGERPRINT)).state.tolist() == [1, 1, 1]
+    assert rows_of(url, "SELECT developer, project FROM learnable_chunks") == nobody * 3
+
+
+def test_the_log_takes_pseudonyms_and_no_names(database_url: str) -> None:
+    named = CHUNK.replace("policy_version\n)", "policy_version, {column}\n)").replace(
+        "ARRAY[-1]\n", "ARRAY[-1], '{value}'\n"
+    )
+    execute(database_url, "SELECT ensure_chunk_partition('2020-01-01')")
+    for column in ("developer", "project"):
+        execute(database_url, named.format(day="2020-01-01", column=column, value="0a" * 16))
+        for value in ("ada@example.com", "0A" * 16, "0a" * 15, "0a" * 17, "0a" * 16 + "\n"):
+            with pytest.raises(psycopg2.errors.CheckViolation, match="experience_identities_are_pseudonyms"):
+                execute(database_url, named.format(day="2020-01-01", column=column, value=value))

@@ -12,6 +12,7 @@ from qe_core.store.array_stream import ArrayDecoder
 from qe_core.store.array_wire import EPOCH_MICROSECONDS
 from qe_core.store.chunks import CHUNK_COLUMNS, CHUNK_ROWS, chunk_streams, experience_ids, numbered_table
 from qe_core.store.experience_rows import SCHEMA, as_experience_table
+from qe_core.store.identity import Identity
 from tests.integration.store.rows import START, experiences
 
 KINDS = {
@@ -20,8 +21,9 @@ KINDS = {
     "step": "int4[]", "state": "int8[]",
     "action": "int2[]", "reward": "float8[]", "next_state": "int8[]", "terminated": "bool[]",
     "truncated": "bool[]", "propensity": "float8[]", "exploration_rate": "float8[]", "success": "int2[]",
-    "policy_version": "int8[]",
+    "policy_version": "int8[]", "developer": "text", "project": "text",
 }  # fmt: skip
+SOMEBODY = Identity("d" * 32, "e" * 32)
 
 
 def unpacked(streams: list[bytes]) -> dict[str, Any]:
@@ -38,6 +40,11 @@ def test_columns_are_sent_in_the_order_they_are_named() -> None:
     assert tuple(KINDS) == CHUNK_COLUMNS
 
 
+def test_chunks_belong_to_whom_they_were_made_for() -> None:
+    found = unpacked(list(chunk_streams(as_experience_table(experiences(3)), SOMEBODY)))
+    assert (found["developer"], found["project"]) == (["d" * 32], ["e" * 32])
+
+
 def test_every_value_and_every_null_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK_ROWS", 4)
     table = as_experience_table(
@@ -50,7 +57,7 @@ def test_every_value_and_every_null_comes_back(monkeypatch: pytest.MonkeyPatch) 
             truncated=[True, False] * 5,
         )
     )
-    streams = list(chunk_streams(table))
+    streams = list(chunk_streams(table, SOMEBODY))
     assert len(streams) == 3
     found = unpacked(streams)
     np.testing.assert_array_equal(found["experiences"], [4, 4, 2])
@@ -61,7 +68,7 @@ def test_every_value_and_every_null_comes_back(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_chunk_knows_the_span_of_its_times() -> None:
     times = [START.replace(second=second) for second in (5, 2, 9)]
-    found = unpacked(list(chunk_streams(as_experience_table(experiences(3, occurred_at=times)))))
+    found = unpacked(list(chunk_streams(as_experience_table(experiences(3, occurred_at=times)), SOMEBODY)))
     start = int(START.timestamp()) * 1_000_000 - EPOCH_MICROSECONDS
     assert (found["first_at"] - start, found["last_at"] - start) == (2_000_000, 9_000_000)
 
@@ -76,7 +83,9 @@ def test_a_chunk_says_whether_its_times_increase() -> None:
     table = as_experience_table(experiences(6))
     tied = table.set_column(0, "occurred_at", table["occurred_at"].take([0, 1, 1, 3, 4, 5]))
     turned = table.take([1, 0, 2, 3, 4, 5])
-    assert [int(unpacked(list(chunk_streams(rows)))["is_in_order"][0]) for rows in (table, tied, turned)] == [
+    assert [
+        int(unpacked(list(chunk_streams(rows, SOMEBODY)))["is_in_order"][0]) for rows in (table, tied, turned)
+    ] == [
         1,
         0,
         0,
