@@ -37,3 +37,11 @@ class CoolDownError(StoreError):
 
 class ABTestError(StoreError):
     """An A/B test cannot be started, changed or recorded as asked; nothing was changed."""
+
+
+class OptOutChangedError(StoreError):
+    """Somebody opted out or in while a release was made; nothing of it was stored."""
+
+
+class ReleaseConflictError(StoreError):
+    """Another release has taken some of the same tasks; nothing of this one was stored."""
