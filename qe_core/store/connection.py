@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 MINIMUM_VERSION = 14
 CONNECT_SECONDS = 10.0
 TRANSIENT_ATTEMPTS = 8
-_SESSION = {
+SESSION = {
     "application_name": "qe-fleet",
     "timezone": "UTC",
     # A machine that vanished in the middle of a flush holds its table's line until the server notices: after
@@ -147,7 +147,7 @@ class Database:
         """
         try:
             connection = await asyncpg.connect(
-                self._url, timeout=CONNECT_SECONDS, server_settings={**_SESSION, "jit": "off"}
+                self._url, timeout=CONNECT_SECONDS, server_settings={**SESSION, "jit": "off"}
             )
         except Exception as error:
             raise explained(error, self._url) from error
@@ -194,7 +194,7 @@ async def open_database(database_url: str, pool_size: int) -> AsyncIterator[Data
             min_size=1,
             max_size=pool_size,
             timeout=CONNECT_SECONDS,
-            server_settings=_SESSION,
+            server_settings=SESSION,
         )
     except Exception as error:
         raise explained(error, url) from error

@@ -39,6 +39,10 @@ class ABTestError(StoreError):
     """An A/B test cannot be started, changed or recorded as asked; nothing was changed."""
 
 
+class TeamError(StoreError):
+    """The team's server, or whoever looks after it, refuses for now what is asked; nothing was changed."""
+
+
 class OptOutChangedError(StoreError):
     """Somebody opted out or in while a release was made; nothing of it was stored."""
 

@@ -87,7 +87,10 @@ def create_cluster(binaries: Path, cluster: Path, owner: Account | None, is_dura
 def write_configuration(
     cluster: Path, socket_dir: Path, owner: Account | None, settings: Mapping[str, str]
 ) -> None:
-    """Write what the server reads when it starts: settings, and that only the present user may connect.
+    """Write what the server reads when it starts: settings, and who may connect.
+
+    That is the present user, and other logins by password. The socket lies in a directory only the present
+    user may enter, so such a login keeps processes of one user apart, such as the members of a team on trial.
 
     Args:
         cluster: its directory.
@@ -99,7 +102,7 @@ def write_configuration(
     lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in values.items()]
     files = {
         "postgresql.conf": "\n".join(lines),
-        "pg_hba.conf": f"local all {ROLE} peer map=owner",
+        "pg_hba.conf": f"local all {ROLE} peer map=owner\nlocal all all scram-sha-256",
         "pg_ident.conf": "\n".join(f'owner "{name}" {ROLE}' for name in admitted_names(owner)),
     }
     for name, text in files.items():

@@ -167,7 +167,7 @@ def test_only_the_owner_can_connect_and_only_by_the_socket(server: EmbeddedServe
     assert (owner.st_uid == os.geteuid()) != IS_ROOT
     assert stat.S_IMODE(owner.st_mode) == 0o700
     rules = (server.data_dir / "cluster" / "pg_hba.conf").read_text().split("\n")
-    assert rules == ["local all qe peer map=owner", ""]
+    assert rules == ["local all qe peer map=owner", "local all all scram-sha-256", ""]
     assert pwd.getpwuid(os.geteuid()).pw_name in (server.data_dir / "cluster" / "pg_ident.conf").read_text()
 
 
