@@ -17,7 +17,7 @@ from qe_core.privacy.mechanism import ReleasePlan
 from qe_core.privacy.units import ProtectedUnit
 
 BUSY_PAIRS = 40
-"""Pairs on which four fifths of an agent's visits fall: 37 on average over the simulated worlds of the fleet."""
+"""Pairs on which four fifths of an agent's visits fall: 37 on average over the simulated worlds."""
 
 
 @dataclass(frozen=True, slots=True)
