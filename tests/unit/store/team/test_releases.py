@@ -37,9 +37,9 @@ async def log(store: Store) -> list[TeamEvent]:
 def refusal_of(url: str, statement: str) -> str:
     """Return the SQLSTATE with which the database refuses a statement."""
     with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+        session.autocommit = True
         with pytest.raises(psycopg2.Error) as refused:
             cursor.execute(statement)
-            session.commit()
         return str(refused.value.pgcode)
 
 
