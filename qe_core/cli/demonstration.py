@@ -67,9 +67,11 @@ def report(out: ReportPath = DEFAULT_REPORT) -> None:
 
 
 async def _play() -> None:
+    from qe_core.config import load_settings
     from qe_core.runtime.demo import play_demo
+    from qe_core.runtime.identity import identity_of
 
-    async with opened_store() as store:
+    async with opened_store(identity_of(load_settings().values)) as store:
         with progress_shown() as progress:
             reports = await play_demo(store, progress)
     new = sum(report.experiences_new for report in reports)

@@ -20,6 +20,7 @@ from qe_core.runtime.formats import FileFormat
 
 if TYPE_CHECKING:
     from qe_core.runtime.importing import ImportOptions, ImportReport
+    from qe_core.store.identity import Identity
 
 EXAMPLE_AGENT = "test-executor"
 
@@ -35,6 +36,12 @@ def import_files(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Set bad rows aside in FILE.bad.EXT and import the others.")
     ] = False,
+    developer: Annotated[
+        str | None, typer.Option(help="Who made these experiences; only a keyed pseudonym is stored.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(help="What they are about; only a keyed pseudonym is stored.")
+    ] = None,
     schema: Annotated[
         bool,
         typer.Option("--schema", help="Print the documented columns (JSON Schema with --json) and stop."),
@@ -55,16 +62,18 @@ def import_files(
         qe import --schema --json              JSON Schema of a row
         qe import runs.jsonl
         qe import --skip-bad nightly/*.parquet
+        qe import --developer ada@example.com --project checkout runs.jsonl
     """
     if schema:
         _show_schema(file_format, is_json)
         return
     if not files:
         raise typer.BadParameter("name at least one file, or say --schema", param_hint="FILE")
-    from qe_core.runtime.importing import ImportOptions  # keeps `qe --help` quick
+    from qe_core.runtime.identity import named_identity  # keeps `qe --help` quick
+    from qe_core.runtime.importing import ImportOptions
 
     options = ImportOptions(file_format, source, skip_bad)
-    reports = wait_for(_import_all(files, options))
+    reports = wait_for(_import_all(files, options, named_identity(developer, project)))
     if is_json:
         typer.echo(json.dumps([_as_json(report) for report in reports], indent=2))
         return
@@ -72,12 +81,14 @@ def import_files(
         say(_sentence(report))
 
 
-async def _import_all(files: list[Path], options: "ImportOptions") -> list["ImportReport"]:
+async def _import_all(
+    files: list[Path], options: "ImportOptions", identity: "Identity"
+) -> list["ImportReport"]:
     from qe_core.fleet import registry
     from qe_core.runtime.importing import import_file
 
     fleet, now = registry(), datetime.now(UTC)
-    async with opened_store() as store:
+    async with opened_store(identity) as store:
         with progress_shown() as progress:
             return [await import_file(store, path, fleet, now, options, progress) for path in files]
 

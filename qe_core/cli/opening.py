@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from qe_core.store import Store
+    from qe_core.store.identity import Identity
 
 T = TypeVar("T")
 
@@ -21,20 +22,24 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def opened_store() -> AsyncIterator["Store"]:
+async def opened_store(identity: "Identity | None" = None) -> AsyncIterator["Store"]:
     """Yield the project's store; the embedded server is started and brought up to date first.
 
     A server of the user's own is never migrated in passing: that is `qe db migrate`.
+
+    Args:
+        identity: whose the experiences are that the command stores; None where it stores none.
 
     Raises:
         StoreError: it cannot be opened; the message says what to do.
     """
     from qe_core.config import configured_database_url  # keeps `qe --help` quick
     from qe_core.store import Store, migrate
+    from qe_core.store.identity import NOBODY
     from qe_core.store.server import database_url
 
     url = database_url()
     if configured_database_url() is None:
         await migrate(url)
-    async with Store.connect(url) as store:
+    async with Store.connect(url, identity=identity or NOBODY) as store:
         yield store

@@ -72,6 +72,7 @@ async def _train(
     contracts: list["AgentContract"], episodes: int, world_seed: int, seed: int | None, is_fresh: bool
 ) -> list["TrainingReport"]:
     from qe_core.config import load_settings
+    from qe_core.runtime.identity import identity_of
     from qe_core.runtime.parameters import adjusted
     from qe_core.runtime.sessions import play_of, source_of
     from qe_core.runtime.training import TrainingPlan, next_seed
@@ -79,7 +80,7 @@ async def _train(
 
     settings = load_settings().values
     reports = []
-    async with opened_store() as store:
+    async with opened_store(identity_of(settings)) as store:
         with progress_shown() as progress:
             for number, contract in enumerate(contracts):
                 _tell(progress, contract.name, number, len(contracts))

@@ -10,6 +10,7 @@ from qe_core.config.locations import (
     configured_team_url,
     configured_webhook_url,
     home_apart,
+    privacy_key_file,
     project_home,
     settings_file,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "flatten",
     "home_apart",
     "load_settings",
+    "privacy_key_file",
     "project_home",
     "settings_file",
     "settings_schema",

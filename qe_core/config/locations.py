@@ -15,6 +15,8 @@ HOME_VARIABLE = "QE_HOME"
 DATABASE_VARIABLE = "QE_DATABASE_URL"
 WEBHOOK_VARIABLE = "QE_ALERT_WEBHOOK_URL"
 TEAM_VARIABLE = "QE_TEAM_URL"
+PRIVACY_KEY_VARIABLE = "QE_PRIVACY_KEY_FILE"
+PRIVACY_KEY_NAME = "privacy.key"
 SETTINGS_VARIABLE = "QE_SETTINGS"
 SETTINGS_NAME = "learning.json"
 DAGSTER_HOME_VARIABLE = "DAGSTER_HOME"
@@ -32,10 +34,11 @@ def home_apart(home: Path) -> Iterator[None]:
     """Let this process and its children work in a home of its own, on an embedded server of its own.
 
     Args:
-        home: the other home; whatever database, Dagster home or team was configured is not touched meanwhile.
+        home: the other home; whatever database, Dagster home, key or team was configured is not touched
+            meanwhile.
     """
     team = (TEAM_VARIABLE, TEAM_VARIABLE + FILE_SUFFIX)
-    hidden = (HOME_VARIABLE, DATABASE_VARIABLE, DAGSTER_HOME_VARIABLE, *team)
+    hidden = (HOME_VARIABLE, DATABASE_VARIABLE, DAGSTER_HOME_VARIABLE, PRIVACY_KEY_VARIABLE, *team)
     before = {name: os.environ.pop(name) for name in hidden if name in os.environ}
     os.environ[HOME_VARIABLE] = str(home)
     try:
@@ -70,6 +73,16 @@ def configured_team_url() -> str | None:
         ConfigError: the file cannot be read.
     """
     return _secret(TEAM_VARIABLE)
+
+
+def privacy_key_file() -> tuple[Path, bool]:
+    """Return where the key for pseudonyms is, and whether ``QE_PRIVACY_KEY_FILE`` names it.
+
+    Otherwise it is ``privacy.key`` in the project's home.
+    """
+    named = os.environ.get(PRIVACY_KEY_VARIABLE, "").strip()
+    path = Path(named).expanduser().absolute() if named else project_home() / PRIVACY_KEY_NAME
+    return path, bool(named)
 
 
 def settings_file() -> Path | None:

@@ -28,6 +28,7 @@ from qe_core.runtime.choosing import Beliefs, pick
 from qe_core.runtime.contexts import Context, ContextEncoder
 from qe_core.runtime.decisions import Decision, LearnerCounters
 from qe_core.runtime.episodes import Episode, Outcome
+from qe_core.runtime.identity import require_identity
 from qe_core.runtime.parameters import (
     confidence_settings,
     exploration_schedule,
@@ -117,12 +118,14 @@ class Learner:
                 longer than experiences are kept.
 
         Raises:
-            ConfigError: the decision life is out of range.
+            ConfigError: the decision life is out of range, or the settings name a developer or a project and the
+                store was opened without.
             UnknownAgentError: no such agent is registered.
             FingerprintMismatchError: the agent's table is in use under another contract.
             DatabaseUnavailableError: nobody answers.
         """
         contract = registry().get(agent) if isinstance(agent, str) else agent
+        require_identity(settings, live.identity)
         check_life(decision_life, settings.retention.experiences_days)
         tables = await AgentTables.take(live, contract)
         await live.serving.look(contract.name)

@@ -14,6 +14,7 @@ from qe_core.config import Settings, load_settings, project_home
 from qe_core.environments.recorded import Recordings
 from qe_core.fleet.test_generation import TEST_GENERATOR
 from qe_core.runtime.graph import rounds_of
+from qe_core.runtime.identity import identity_of
 from qe_core.runtime.journal import FileJournal
 from qe_core.runtime.monitoring import Observation, QLearningMonitor
 from qe_core.runtime.pilot.live import (
@@ -121,7 +122,7 @@ async def run_pilot(plan: PilotPlan, tell: Callable[[PilotState], None]) -> Pilo
     )
     world = None if plan.is_recorded else world_of_tasks(tasks, plan.world_seed)
     began_at = time.monotonic()
-    async with Store.connect(database_url()) as store:
+    async with Store.connect(database_url(), identity=identity_of(settings)) as store:
         before = await sessions_in_log(store, TEST_GENERATOR.name)
         played = _Played(before=len(before))
         if any(session_name(number, task) not in before for number in range(plan.episodes) for task in tasks):
