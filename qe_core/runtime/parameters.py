@@ -13,6 +13,7 @@ from qe_core.config import Settings
 from qe_core.fleet.rewards import REWARD_LIMIT
 from qe_core.hierarchy.aggregate import ValueKind
 from qe_core.hierarchy.lookup import LookupSettings
+from qe_core.hierarchy.merging import MergeSettings
 from qe_core.learning.convergence import ConvergenceSettings
 from qe_core.learning.divergence_response import Adjustment, ResponseSettings
 from qe_core.learning.empirical_mdp import Caution
@@ -26,6 +27,8 @@ from qe_core.learning.q_table import ConfidenceSettings, noise_variance
 from qe_core.learning.replay.buffer import BufferSettings, SamplingStrategy
 from qe_core.learning.target_statistics import TargetStatistics
 from qe_core.learning.updates import LearningRate
+from qe_core.privacy.aggregation import CombineSettings
+from qe_core.privacy.units import ContributionBound, ProtectedUnit
 from qe_core.rollout.evidence import Measure
 from qe_core.rollout.off_policy_support import SupportSettings
 from qe_core.rollout.rollback_settings import RollbackSettings
@@ -223,6 +226,35 @@ def version_ages(settings: Settings) -> Ages:
         hourly_for=timedelta(days=rules.keep_hourly_days),
         daily_for=timedelta(days=rules.keep_daily_days),
     )
+
+
+def contribution_bound(settings: Settings) -> ContributionBound:
+    """Return how much of one protected unit counts in a release."""
+    rules = settings.team
+    match ProtectedUnit(rules.protected_unit):
+        case ProtectedUnit.TASK as unit:
+            return ContributionBound(unit, rules.pairs_per_task, rules.clip_bound_points)
+        case ProtectedUnit.DEVELOPER as unit:
+            return ContributionBound(unit, rules.pairs_per_developer, rules.clip_bound_points)
+        case _ as never:
+            assert_never(never)
+
+
+def combine_settings(settings: Settings) -> CombineSettings:
+    """Return what is asked of contributions before anything follows from them."""
+    rules = settings.team
+    return CombineSettings(
+        minimum_cohort=rules.minimum_cohort,
+        minimum_group=rules.minimum_group,
+        maximum_share=rules.maximum_share,
+        sureness=rules.sureness_standard_errors,
+        clip_bound=rules.clip_bound_points,
+    )
+
+
+def merge_settings(settings: Settings) -> MergeSettings:
+    """Return how far a team's value is trusted beside an own one."""
+    return MergeSettings(settings.team.conflict_standard_errors)
 
 
 def adjusted(settings: Settings, adjustment: Adjustment) -> Settings:

@@ -8,9 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
 
 from qe_core.config import Settings
 from qe_core.config.rollout import RolloutSettings
@@ -98,8 +101,12 @@ def as_json(value: Any) -> Any:
             return value if math.isfinite(value) else None
         case Enum():
             return value.value
-        case datetime():
+        case date():  # and datetime, which is one
             return value.isoformat()
+        case UUID():
+            return str(value)
+        case BaseModel():
+            return value.model_dump(mode="json")
         case timedelta():
             return value.total_seconds()
         case Mapping():

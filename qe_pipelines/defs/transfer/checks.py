@@ -11,6 +11,7 @@ import dagster as dg
 from qe_core.config import Settings, load_settings
 from qe_core.fleet import registry
 from qe_core.hierarchy.transfer_manager import TransferLearningManager
+from qe_core.runtime.rebuilding import merged_evidence, with_team
 from qe_core.store import Store
 from qe_pipelines.defs.transfer.passing import (
     heard_from,
@@ -40,8 +41,8 @@ def specs_of(group: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
             "priors_are_what_sources_give",
             asset=transfer_key(group),
             blocking=True,
-            description="Values without visits are exactly what harmless sources give; of harmful ones "
-            "nothing is left.",
+            description="Values without visits are exactly what harmless sources give, or the team where it "
+            "knows the pair; of harmful sources nothing is left.",
         ),
     )
 
@@ -92,7 +93,8 @@ async def prior_faults(store: Store, manager: TransferLearningManager, target: s
         return []
     records = await read_records(store, manager, contract)
     outcome = manager.transfer(target, {name: one.table for name, one in tables.items()}, records)
-    if different := priors_differ(tables[target], outcome):
+    expected = with_team(outcome.table, await merged_evidence(store, contract, tables[target]))
+    if different := priors_differ(tables[target], expected):
         harmful = ", ".join(report.source for report in outcome.reports if report.refused_because)
         from_harmful = f"; sources found harmful: {harmful}" if harmful else ""
         return [f"{target}: {different} priors are not what its sources give{from_harmful}"]

@@ -16,6 +16,8 @@ from qe_core.errors import ConfigError, FingerprintMismatchError, nearest
 from qe_core.fleet import AgentContract, registry
 from qe_core.hierarchy.negative_transfer import HarmRecord
 from qe_core.hierarchy.transfer_manager import TransferLearningManager, TransferOutcome
+from qe_core.learning.q_table import QTable
+from qe_core.runtime.rebuilding import merged_evidence, with_team
 from qe_core.runtime.table_declarations import individual_table, load_tables
 from qe_core.store import PublishResult, Rebuild, Store, StoredTable, TableHandle
 from qe_core.store.records import Source
@@ -87,7 +89,8 @@ async def pass_on(store: Store, contract: AgentContract, settings: Settings) -> 
             **({"version": own.version + 1} if is_as_published else {}),
             "heard": heard_from(found, contract.name),
         }
-        return Rebuild(latest.table, own.weights, own.version, source)
+        told = with_team(latest.table, await merged_evidence(store, contract, own))
+        return Rebuild(told, own.weights, own.version, source)
 
     handle = await _handle(store, contract, tables[contract.name], outcome)
     if handle is None:
@@ -185,7 +188,7 @@ def heard_from(tables: Mapping[str, StoredTable], target: str) -> str:
     return digest.hexdigest()
 
 
-def priors_differ(stored: StoredTable, outcome: TransferOutcome) -> int:
-    """Return in how many pairs without visits a table does not hold what its sources give."""
+def priors_differ(stored: StoredTable, expected: QTable) -> int:
+    """Return in how many pairs without visits a table does not hold what it is expected to."""
     is_prior = stored.table.visits == 0
-    return int((np.where(is_prior, stored.table.q - outcome.table.q, 0.0) != 0).sum())
+    return int((np.where(is_prior, stored.table.q - expected.q, 0.0) != 0).sum())
