@@ -2,9 +2,9 @@
 
 What belongs here: names to pseudonyms. What does not: where the key is kept (`qe_core.runtime.identity`).
 
-A plain digest of a name is no protection: names, paths and addresses can be guessed by the million and compared.
-HMAC-SHA256 (RFC 2104, FIPS 198-1) under a secret key cannot be computed without the key. Every use has a domain
-of its own, so that no pseudonym of one kind says anything about those of another.
+A plain digest of a name is no protection: names, paths and addresses can be guessed by the million and
+compared. HMAC-SHA256 (RFC 2104, FIPS 198-1) under a secret key cannot be computed without the key. Every use
+has a domain of its own, so that no pseudonym of one kind says anything about those of another.
 """
 
 import hmac
@@ -47,8 +47,8 @@ class Pseudonyms:
     def of(self, kind: str, name: str) -> str:
         """Return the pseudonym of a name, 32 hexadecimal digits.
 
-        Spellings that differ only in case, in spaces around them or in how Unicode composes them are one name:
-        an opt-out must not fail because of a capital letter.
+        Spellings that differ only in case, in spaces around them or in how Unicode composes them are one
+        name: an opt-out must not fail because of a capital letter.
 
         Args:
             kind: of what, for example developer or project.
@@ -68,8 +68,8 @@ class Pseudonyms:
         Args:
             database_id: the database's.
             day: any day of the period, UTC.
-            rotation_days: length of a period, at least 1; the next one has another pseudonym, and without the key
-                nobody can tell that both are one database's.
+            rotation_days: length of a period, at least 1; the next one has another pseudonym, and without the
+                key nobody can tell that both are one database's.
 
         Raises:
             PrivacyError: a period has no day.

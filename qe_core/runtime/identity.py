@@ -36,7 +36,7 @@ def process_pseudonyms() -> Pseudonyms:
     if is_named and not path.exists():
         # A new key in the wrong place would silently give everybody another pseudonym.
         raise KeyFileError(
-            f"the key {path} that QE_PRIVACY_KEY_FILE names is not there; correct the name, or make a key with "
+            f"the key {path} that QE_PRIVACY_KEY_FILE names is not there; correct the name, or make a key: "
             f"(umask 077; head -c {KEY_BYTES} /dev/urandom > FILE)"
         )
     return pseudonyms_at(path)
@@ -46,7 +46,7 @@ def pseudonyms_at(path: Path) -> Pseudonyms:
     """Return the pseudonyms by the key in a file; a missing one is made, once, however many processes ask.
 
     Raises:
-        KeyFileError: it cannot be made or read, is too short or too long, or others than its owner can read it.
+        KeyFileError: it cannot be made or read, is too short or too long, or others can reach it.
     """
     try:
         if not path.exists():
@@ -60,14 +60,13 @@ def pseudonyms_at(path: Path) -> Pseudonyms:
         ) from error
     if mode & 0o077:
         raise KeyFileError(
-            f"others can reach the key for pseudonyms, {path} (mode {mode:03o}); chmod 600 it, and if they may "
-            "have read it, replace it"
+            f"others can reach the key for pseudonyms, {path} (mode {mode:03o}); chmod 600 it, and replace it "
+            "if they may have read it"
         )
     if not KEY_BYTES <= len(key) <= _LONGEST_KEY:
         raise KeyFileError(
-            f"the key for pseudonyms, {path}, has {'over ' if len(key) > _LONGEST_KEY else ''}"
-            f"{min(len(key), _LONGEST_KEY)} bytes instead of {KEY_BYTES}; put the right file back. Only if it is "
-            "lost delete it: a new one is made, and whoever opted out must do so again"
+            f"the key for pseudonyms, {path}, is no key of {KEY_BYTES} to {_LONGEST_KEY:,} bytes; put the right "
+            "file back. Only if it is lost delete it: a new one is made, and whoever opted out must do so again"
         )
     return Pseudonyms(key)
 

@@ -118,8 +118,8 @@ class Learner:
                 longer than experiences are kept.
 
         Raises:
-            ConfigError: the decision life is out of range, or the settings name a developer or a project and the
-                store was opened without.
+            ConfigError: the decision life is out of range, or the settings name a developer or a project and
+                the store was opened without.
             UnknownAgentError: no such agent is registered.
             FingerprintMismatchError: the agent's table is in use under another contract.
             DatabaseUnavailableError: nobody answers.

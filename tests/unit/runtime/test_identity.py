@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import stat
+from multiprocessing import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,7 @@ def test_the_key_is_made_on_first_use_for_its_owner_alone(home: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["privacy.key"]
 
 
-def _ask(
-    directory: str, barrier: "multiprocessing.synchronize.Barrier", answers: "multiprocessing.Queue[str]"
-) -> None:
+def _ask(directory: str, barrier: Barrier, answers: "Queue[str]") -> None:
     for number in range(ROUNDS):
         barrier.wait()
         answers.put(f"{number} {pseudonyms_at(Path(directory) / str(number) / 'key').of('developer', 'ada')}")
@@ -105,12 +105,12 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> No
         pseudonyms_at(path)
 
 
-@pytest.mark.parametrize(("size", "words"), [(0, "has 0 bytes"), (31, "has 31"), (4_097, "over 4096")])
-def test_a_key_of_the_wrong_size_is_refused_and_left_alone(tmp_path: Path, size: int, words: str) -> None:
+@pytest.mark.parametrize("size", [0, 31, 4_097])
+def test_a_key_of_the_wrong_size_is_refused_and_left_alone(tmp_path: Path, size: int) -> None:
     path = tmp_path / "key"
     path.write_bytes(b"k" * size)
     path.chmod(0o600)
-    with pytest.raises(KeyFileError, match=words):
+    with pytest.raises(KeyFileError, match="is no key of 32 to 4,096 bytes; put the right file back"):
         pseudonyms_at(path)
     assert path.stat().st_size == size
 
