@@ -60,13 +60,13 @@ def pseudonyms_at(path: Path) -> Pseudonyms:
         ) from error
     if mode & 0o077:
         raise KeyFileError(
-            f"others can reach the key for pseudonyms, {path} (mode {mode:03o}); chmod 600 it, and replace it "
-            "if they may have read it"
+            f"others can reach the key for pseudonyms, {path} (mode {mode:03o}); chmod 600 it, and "
+            "replace it if they may have read it"
         )
     if not KEY_BYTES <= len(key) <= _LONGEST_KEY:
         raise KeyFileError(
-            f"the key for pseudonyms, {path}, is no key of {KEY_BYTES} to {_LONGEST_KEY:,} bytes; put the right "
-            "file back. Only if it is lost delete it: a new one is made, and whoever opted out must do so again"
+            f"the key for pseudonyms, {path}, is no key of {KEY_BYTES} to {_LONGEST_KEY:,} bytes; put the "
+            "right file back. Only if it is lost delete it, and whoever opted out must do so again"
         )
     return Pseudonyms(key)
 
