@@ -20,11 +20,13 @@ class TeamInfo:
     Attributes:
         protocol: of its functions.
         name: the team's, for people.
+        members: how many can contribute.
         agents: the fingerprint of the contract under which it learns about each agent.
     """
 
     protocol: int
     name: str
+    members: int
     agents: Mapping[str, str]
 
 

@@ -76,7 +76,7 @@ class TeamServer:
             TeamError: this login is no member's, or it is no team's server.
         """
         answer = json.loads(await self._value("team_hello"))
-        return TeamInfo(answer["protocol"], answer["name"], answer["agents"])
+        return TeamInfo(answer["protocol"], answer["name"], answer["members"], answer["agents"])
 
     async def submit(self, header: ReleaseHeader, parts: Mapping[str, bytes]) -> Receipt:
         """Hand a release in, once: repeated with the same content it changes nothing.

@@ -196,6 +196,7 @@ BEGIN
         SELECT jsonb_build_object(
             'protocol', 1,
             'name', name,
+            'members', (SELECT count(*) FROM team.members WHERE login IS NOT NULL),
             'agents', coalesce(
                 (SELECT jsonb_object_agg(agent, fingerprint) FROM team.agents WHERE is_current), '{}'
             )
@@ -205,7 +206,7 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION team.hello() IS 'Protocol, the team''s name, and the agents it learns about.';
+COMMENT ON FUNCTION team.hello() IS 'Protocol, the team''s name and size, and the agents it learns about.';
 
 CREATE FUNCTION team.is_number(given jsonb, lowest numeric, highest numeric, is_whole bool) RETURNS bool
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
