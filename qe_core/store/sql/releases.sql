@@ -87,6 +87,7 @@ SELECT database_id FROM local_database;
 SELECT
     header,
     made_at,
+    delivery_began_at,
     sent_at,
     withdrawn_at,
     withdrawn_because
@@ -99,20 +100,31 @@ SELECT release_id FROM team_releases
 WHERE release_id = $1 AND sent_at IS null AND withdrawn_at IS null
 FOR UPDATE SKIP LOCKED;
 
+-- name: begin_delivery
+-- Say that from now on a release may have arrived.
+UPDATE team_releases SET delivery_began_at = clock_timestamp()
+WHERE release_id = $1 AND delivery_began_at IS null;
+
 -- name: lock_all_pending
--- Releases that wait to be sent, held now as far as nobody else holds them.
+-- Releases that wait to be sent, or one of them, held now as far as nobody else holds them.
 WITH locked AS (
-    SELECT release_id FROM team_releases
-    WHERE sent_at IS null AND withdrawn_at IS null
+    SELECT
+        release_id,
+        delivery_began_at
+    FROM team_releases
+    WHERE sent_at IS null AND withdrawn_at IS null AND ($1::uuid IS null OR release_id = $1::uuid)
     FOR UPDATE SKIP LOCKED
 )
 
 SELECT
     releases.release_id,
-    locked.release_id IS NOT null AS is_locked
+    locked.release_id IS NOT null AS is_locked,
+    locked.delivery_began_at IS NOT null AS has_begun
 FROM team_releases AS releases
 LEFT JOIN locked ON releases.release_id = locked.release_id
-WHERE releases.sent_at IS null AND releases.withdrawn_at IS null
+WHERE
+    releases.sent_at IS null AND releases.withdrawn_at IS null
+    AND ($1::uuid IS null OR releases.release_id = $1::uuid)
 ORDER BY releases.made_at, releases.release_id;
 
 -- name: has_opted_out_since
@@ -136,30 +148,31 @@ ORDER BY agent;
 UPDATE team_releases SET sent_at = clock_timestamp()
 WHERE release_id = $1;
 
--- name: withdraw_releases
--- Say that releases will not be sent, and why.
+-- name: withdraw_release
+-- Say that a release will not be sent any more, and why; whether it may have arrived all the same.
 UPDATE team_releases SET withdrawn_at = clock_timestamp(), withdrawn_because = $2
-WHERE release_id = any($1::uuid[]);
+WHERE release_id = $1
+RETURNING delivery_began_at IS NOT null AS may_have_arrived;
 
 -- name: delete_parts
--- Forget the noisy counts of releases that were withdrawn.
+-- Forget the noisy counts of a release that was withdrawn.
 DELETE FROM release_parts
-WHERE release_id = any($1::uuid[]);
+WHERE release_id = $1;
 
 -- name: free_chunks
--- Let other releases take what withdrawn ones were made of.
+-- Let other releases take what a withdrawn one was made of.
 DELETE FROM released_chunks
-WHERE release_id = any($1::uuid[]);
+WHERE release_id = $1;
 
 -- name: reopen_chunks
 -- Keep chunks at hand whose last task ended in a release that was withdrawn.
 UPDATE released_chunks SET closed_by = null
-WHERE closed_by = any($1::uuid[]);
+WHERE closed_by = $1;
 
 -- name: read_sent_parts
--- The noisy counts of one agent under one contract that the team's server has.
+-- The noisy counts of one agent under one contract that the team's server has, or may have.
 SELECT parts.part
 FROM release_parts AS parts
 INNER JOIN team_releases AS releases ON parts.release_id = releases.release_id
-WHERE parts.agent = $1 AND parts.fingerprint = $2 AND releases.sent_at IS NOT null
+WHERE parts.agent = $1 AND parts.fingerprint = $2 AND releases.delivery_began_at IS NOT null
 ORDER BY releases.made_at, releases.release_id;

@@ -162,6 +162,7 @@ class ReleaseRecord:
     Attributes:
         header: what leaves, or left, besides the counts.
         made_at: when it was made and debited.
+        delivery_began_at: from when on it may have arrived.
         sent_at: when the team's server had it.
         withdrawn_at: when it was withdrawn instead.
         withdrawn_because: why.
@@ -169,6 +170,7 @@ class ReleaseRecord:
 
     header: "ReleaseHeader"
     made_at: datetime
+    delivery_began_at: datetime | None
     sent_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_because: str | None
@@ -179,12 +181,14 @@ class Withdrawal:
     """What became of the releases that were pending.
 
     Attributes:
-        withdrawn: gone for good; what they cost stays spent.
+        withdrawn: never sent; what they cost stays spent.
         being_sent: on their way at that moment, so they count as sent.
+        maybe_sent: withdrawn after an attempt to send them that broke off, so they may have arrived.
     """
 
     withdrawn: tuple[UUID, ...]
     being_sent: tuple[UUID, ...]
+    maybe_sent: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)

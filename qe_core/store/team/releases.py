@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 OVERSPENT = "QE006"
 """The SQLSTATE with which the ledger refuses a debit."""
 
-_PASSED_BY = "somebody opted out since it was made"
+_OVERTAKEN = "somebody opted out since it was made"
 
 
 class ReleaseStore:
@@ -117,35 +117,47 @@ class ReleaseStore:
             release_id: which.
             by: who.
         """
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval(STATEMENTS["lock_pending"], release_id):
+                pass
+            elif await connection.fetchval(STATEMENTS["has_opted_out_since"], release_id):
+                await _withdraw(connection, release_id, _OVERTAKEN, by)
+            else:
+                # Committed before anything leaves: whatever breaks off then, this is known.
+                await connection.execute(STATEMENTS["begin_delivery"], release_id)
         async with self._database.lone_transaction() as connection:
             if not await connection.fetchval(STATEMENTS["lock_pending"], release_id):
                 yield None
-            elif await connection.fetchval(STATEMENTS["has_opted_out_since"], release_id):
-                await _withdraw(connection, [release_id], _PASSED_BY, by)
-                yield None
-            else:
-                rows = await connection.fetch(STATEMENTS["read_parts"], release_id)
-                yield {row["agent"]: row["part"] for row in rows}
-                await connection.execute(STATEMENTS["mark_sent"], release_id)
-                await note(connection, TeamEvent.PUSH, by, {"release_id": str(release_id)})
+                return
+            rows = await connection.fetch(STATEMENTS["read_parts"], release_id)
+            yield {row["agent"]: row["part"] for row in rows}
+            await connection.execute(STATEMENTS["mark_sent"], release_id)
+            await note(connection, TeamEvent.PUSH, by, {"release_id": str(release_id)})
 
-    async def withdraw_pending(self, reason: str, *, by: str) -> Withdrawal:
-        """Withdraw every release that waits to be sent: its counts are deleted, its data is free again.
+    async def withdraw_pending(self, reason: str, *, by: str, only: UUID | None = None) -> Withdrawal:
+        """Withdraw every release that waits to be sent: its counts are deleted, its tasks are free again.
 
-        What it cost stays spent. Releases on their way at this moment are left alone and reported.
+        What it cost stays spent. Of one that may have arrived, because an attempt to send it broke off,
+        counts and marks are kept, so that no task is sent twice. Those on their way now are left alone.
 
         Args:
             reason: why.
             by: who.
+            only: this one; None for all.
         """
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(STATEMENTS["lock_all_pending"])
-            locked = [row["release_id"] for row in rows if row["is_locked"]]
-            await _withdraw(connection, locked, reason, by)
-        return Withdrawal(tuple(locked), tuple(row["release_id"] for row in rows if not row["is_locked"]))
+            rows = await connection.fetch(STATEMENTS["lock_all_pending"], only)
+            locked = [row for row in rows if row["is_locked"]]
+            for row in locked:
+                await _withdraw(connection, row["release_id"], reason, by)
+        return Withdrawal(
+            withdrawn=tuple(row["release_id"] for row in locked if not row["has_begun"]),
+            being_sent=tuple(row["release_id"] for row in rows if not row["is_locked"]),
+            maybe_sent=tuple(row["release_id"] for row in locked if row["has_begun"]),
+        )
 
     async def own_reported(self, space: "PublicSpace") -> Float64Array:
-        """Return the noisy visits this database has sent about one agent, float64[S, A].
+        """Return the noisy visits about one agent that this database has sent, or may have, float64[S, A].
 
         Raises:
             ContributionError: a stored part cannot be read.
@@ -198,14 +210,14 @@ async def _debit(
     return LedgerEntry(**dict(row))
 
 
-async def _withdraw(connection: Connection, release_ids: list[UUID], reason: str, by: str) -> None:
-    """Delete the counts of releases that the caller holds, and free what they are made of."""
-    for statement in ("withdraw_releases", "delete_parts", "free_chunks", "reopen_chunks"):
-        parameters = (release_ids, reason) if statement == "withdraw_releases" else (release_ids,)
-        await connection.execute(STATEMENTS[statement], *parameters)
-    for release_id in release_ids:
-        details = {"release_id": str(release_id), "reason": reason}
-        await note(connection, TeamEvent.WITHDRAWAL, by, details)
+async def _withdraw(connection: Connection, release_id: UUID, reason: str, by: str) -> None:
+    """Withdraw a release that the caller holds; one that never left is forgotten and its tasks are free."""
+    may_have_arrived = await connection.fetchval(STATEMENTS["withdraw_release"], release_id, reason)
+    if not may_have_arrived:
+        for statement in ("delete_parts", "free_chunks", "reopen_chunks"):
+            await connection.execute(STATEMENTS[statement], release_id)
+    details = {"release_id": str(release_id), "reason": reason, "may_have_arrived": may_have_arrived}
+    await note(connection, TeamEvent.WITHDRAWAL, by, details)
 
 
 @contextmanager

@@ -70,6 +70,7 @@ CREATE TABLE team_releases (
     nano_rho bigint NOT NULL,
     opt_out_generation bigint NOT NULL,
     made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivery_began_at timestamptz,
     sent_at timestamptz,
     withdrawn_at timestamptz,
     withdrawn_because text,
@@ -78,17 +79,21 @@ CREATE TABLE team_releases (
         (header ->> 'release_id')::uuid = release_id AND (header ->> 'nano_rho')::bigint = nano_rho
     ),
     CONSTRAINT releases_are_sent_or_withdrawn CHECK (num_nonnulls(sent_at, withdrawn_at) <= 1),
+    CONSTRAINT releases_are_delivered_before_they_are_sent CHECK (
+        sent_at IS null OR delivery_began_at IS NOT null
+    ),
     CONSTRAINT releases_are_withdrawn_for_a_reason CHECK (
         (withdrawn_at IS null) = (withdrawn_because IS null) AND withdrawn_because <> ''
     )
 );
 
-COMMENT ON TABLE team_releases IS 'Every release: pending, sent to the team, or withdrawn unsent.';
+COMMENT ON TABLE team_releases IS 'Every release: pending, sent to the team, or withdrawn.';
 COMMENT ON COLUMN team_releases.release_id IS 'Random; the same wherever the release goes.';
 COMMENT ON COLUMN team_releases.header IS 'All that leaves besides the noisy counts.';
 COMMENT ON COLUMN team_releases.nano_rho IS 'What it costs in privacy (zCDP), billionths.';
 COMMENT ON COLUMN team_releases.opt_out_generation IS 'The opt-outs it respects.';
 COMMENT ON COLUMN team_releases.made_at IS 'When it was made and debited.';
+COMMENT ON COLUMN team_releases.delivery_began_at IS 'From then on it may have arrived.';
 COMMENT ON COLUMN team_releases.sent_at IS 'When the team''s server had it; null before.';
 COMMENT ON COLUMN team_releases.withdrawn_at IS 'When it was withdrawn, if it was.';
 COMMENT ON COLUMN team_releases.withdrawn_because IS 'Why it was withdrawn.';
@@ -133,6 +138,7 @@ BEGIN
     IF (NEW.release_id, NEW.header, NEW.nano_rho, NEW.opt_out_generation, NEW.made_at)
         IS DISTINCT FROM (OLD.release_id, OLD.header, OLD.nano_rho, OLD.opt_out_generation, OLD.made_at)
         OR num_nonnulls(OLD.sent_at, OLD.withdrawn_at) > 0
+        OR OLD.delivery_began_at > coalesce(NEW.delivery_began_at, '-infinity')
     THEN
         RAISE EXCEPTION 'release % is fixed', OLD.release_id USING ERRCODE = 'QE007';
     END IF;
@@ -152,15 +158,16 @@ CREATE FUNCTION keep_unless_withdrawn() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM team_releases WHERE release_id = OLD.release_id AND withdrawn_at IS NOT null
+        SELECT FROM team_releases
+        WHERE release_id = OLD.release_id AND withdrawn_at IS NOT null AND delivery_began_at IS null
     ) THEN
-        RAISE EXCEPTION 'release % was not withdrawn', OLD.release_id USING ERRCODE = 'QE007';
+        RAISE EXCEPTION 'release % may have arrived', OLD.release_id USING ERRCODE = 'QE007';
     END IF;
     RETURN OLD;
 END;
 $$;
 
-COMMENT ON FUNCTION keep_unless_withdrawn() IS 'Keep what belongs to a release that was or will be sent.';
+COMMENT ON FUNCTION keep_unless_withdrawn() IS 'Keep what belongs to a release that may have arrived.';
 
 CREATE TRIGGER release_parts_are_fixed BEFORE UPDATE OR TRUNCATE ON release_parts
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

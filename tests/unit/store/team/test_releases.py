@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import closing
+from uuid import UUID
 
 import numpy as np
 import psycopg2
@@ -32,6 +33,13 @@ async def committed(store: Store, number: int = 0, limit: int = 100 * COST) -> C
 async def log(store: Store) -> list[TeamEvent]:
     """Return what the log tells of, the oldest first."""
     return [entry.kind for entry in reversed(await store.team_log.entries())]
+
+
+async def break_off(store: Store, release_id: UUID) -> None:
+    """Begin to send a release, and fail."""
+    with pytest.raises(RuntimeError):
+        async with store.releases.sending(release_id, by="test"):
+            raise RuntimeError("the server is away")
 
 
 def refusal_of(url: str, statement: str) -> str:
@@ -110,9 +118,7 @@ async def test_a_release_is_sent_once_with_the_bytes_it_was_made_with(store: Sto
 
 async def test_a_release_whose_sending_fails_is_sent_next_time_with_the_same_bytes(store: Store) -> None:
     release_id = (await committed(store)).release_id
-    with pytest.raises(RuntimeError):
-        async with store.releases.sending(release_id, by="test") as parts:
-            raise RuntimeError("the server is away")
+    await break_off(store, release_id)
     assert len(await store.releases.pending()) == 1
     async with store.releases.sending(release_id, by="test") as parts:
         assert parts == PARTS
@@ -153,6 +159,25 @@ async def test_a_release_that_is_being_sent_is_not_withdrawn_and_nobody_waits(st
         found = await store.releases.withdraw_pending("ann opted out", by="ann")
     assert (found.withdrawn, found.being_sent) == ((second,), (first,))
     assert [record.header.release_id for record in await store.releases.sent()] == [first]
+
+
+async def test_what_may_have_arrived_is_withdrawn_but_its_tasks_are_never_sent_again(store: Store) -> None:
+    release_id = (await committed(store)).release_id
+    await break_off(store, release_id)
+    found = await store.releases.withdraw_pending("ann opted out", by="ann")
+    assert (found.withdrawn, found.being_sent, found.maybe_sent) == ((), (), (release_id,))
+    async with store.releases.sending(release_id, by="test") as parts:
+        assert parts is None
+    assert (await store.releases.finished_tasks(SPACES, unit=ProtectedUnit.TASK)).task_count == 0
+    (line,) = await store.team_log.entries(kind=TeamEvent.WITHDRAWAL)
+    assert line.details["may_have_arrived"] is True
+
+
+async def test_one_release_can_be_withdrawn_alone(store: Store) -> None:
+    first, second = (await committed(store, 0)).release_id, (await committed(store, 1)).release_id
+    found = await store.releases.withdraw_pending("refused", by="test", only=first)
+    assert (found.withdrawn, found.being_sent) == ((first,), ())
+    assert [record.header.release_id for record in await store.releases.pending()] == [second]
 
 
 async def test_a_release_that_an_opt_out_overtook_is_withdrawn_instead_of_sent(store: Store) -> None:
@@ -234,6 +259,7 @@ async def test_nobody_can_change_what_was_released_or_spent(store: Store, databa
         "DELETE FROM team_releases": "QE003",
         "UPDATE team_releases SET nano_rho = 1": "QE007",
         "UPDATE team_releases SET sent_at = null": "QE007",
+        "UPDATE team_releases SET withdrawn_at = now(), withdrawn_because = 'x'": "QE007",
         "UPDATE release_parts SET part = 'other noise'": "QE003",
         "DELETE FROM release_parts": "QE007",
         "DELETE FROM released_chunks": "QE007",
