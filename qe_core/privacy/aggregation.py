@@ -204,16 +204,17 @@ def _cohort(
 
 
 def _is_reported_by_enough(counts: Float64Array, noise: Float64Array, settings: CombineSettings) -> BoolArray:
-    """Return which pairs reach the minimum group whichever one contributor is left out, bool[S, A].
+    """Return which pairs reach the minimum group, surely together and likely without any one, bool[S, A].
 
-    A count below what noise can explain counts as that much below 0, so that nobody can hide a pair that
-    many have seen by reporting a huge negative number.
+    All together by as many standard deviations of their noise as asked, and whichever one contributor is left
+    out still by one, so that nobody makes a pair known alone. A count below what noise can explain counts as
+    that much below 0, so that nobody can hide a pair that many have seen by a huge negative number.
     """
     floored = np.maximum(counts, -settings.sureness * noise)
-    others = floored.sum(axis=0) - floored
-    noise_of_others = np.sqrt((noise**2).sum(axis=0) - noise**2)
-    enough = others >= settings.minimum_group + settings.sureness * noise_of_others
-    return np.asarray(enough.all(axis=0))
+    total, variance = floored.sum(axis=0), (noise**2).sum(axis=0)
+    is_sure = total >= settings.minimum_group + settings.sureness * np.sqrt(variance)
+    is_likely = total - floored >= settings.minimum_group + np.sqrt(variance - noise**2)
+    return np.asarray(is_sure & is_likely.all(axis=0))
 
 
 def _pooled_rows(transitions: Float64Array, noise: Float64Array, maximum_share: float) -> Float64Array:

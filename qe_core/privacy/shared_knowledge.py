@@ -13,13 +13,19 @@ from qe_core.learning.team_evidence import TeamEvidence
 from qe_core.privacy.aggregation import NoisyMdp
 from qe_core.privacy.space import PublicSpace
 
+PESSIMISM = 3.0
+"""Standard errors taken off each mean reward, more than in an agent's own table (ADR 0103).
+
+Privacy noise makes the best of ten actions mostly the luckiest; work that moves on is where that costs most.
+"""
+
 
 def solve_shared(
     space: PublicSpace,
     mdp: NoisyMdp,
     discount: float,
     confidence: ConfidenceSettings = DEFAULT_CONFIDENCE,
-    pessimism: float = 1.0,
+    pessimism: float = PESSIMISM,
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> TeamEvidence:
     """Return the exact solution of the noisy MDP as a table, with what it is worth.
@@ -34,7 +40,7 @@ def solve_shared(
         mdp: what contributors report together.
         discount: γ in [0, 1).
         confidence: what is assumed about one step's variance.
-        pessimism: standard errors taken off each mean reward, 0 or more; as in the agent's own table.
+        pessimism: standard errors taken off each mean reward, 0 or more.
         tolerance: largest allowed Bellman residual, points.
 
     Raises:

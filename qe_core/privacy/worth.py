@@ -39,29 +39,28 @@ def worth_of(
     """Return what it takes that busy pairs become known.
 
     A busy pair is counted by min(1, pairs / `BUSY_PAIRS`) of the tasks of its agent, or by that many of the
-    developers, whose pairs are spread over all agents. It becomes known when n − 1 contributors' counts,
-    with u units each, reach the minimum group and as many standard deviations of their noise as asked:
-    (n − 1)·u·share ≥ group + z·σ·√(n − 1). And each contributor's number of units must stand out from its own
+    developers, whose pairs are spread over all agents. It becomes known when n contributors' counts, with u
+    units each, reach the minimum group and as many standard deviations of their noise as asked:
+    n·u·share ≥ group + z·σ·√n. And each contributor's number of units must stand out from its own
     noise: u > z·σ_units.
 
     Args:
         unit_count: units of the busiest agent in each database.
-        contributor_count: databases that contribute, 2 or more.
+        contributor_count: databases that contribute, 1 or more.
         plan: what a release promises, and its noise.
         agent_count: agents that a release is about.
         settings: what is asked of contributions.
     """
     noise = settings.sureness * plan.scales.visits
     share = _busy_share(plan, agent_count)
-    others = max(contributor_count - 1, 1)
-    seen = (settings.minimum_group + noise * math.sqrt(others)) / (others * share)
+    least = settings.minimum_group + noise * math.sqrt(contributor_count)
     standing_out = settings.sureness * plan.scales.units
-    smallest_unit_count = max(math.ceil(seen), math.floor(standing_out) + 1)
+    smallest_unit_count = max(math.ceil(least / (contributor_count * share)), math.floor(standing_out) + 1)
     if unit_count <= standing_out:
         return Worth(None, smallest_unit_count)
     each = unit_count * share
     root = (noise + math.sqrt(noise**2 + 4 * each * settings.minimum_group)) / (2 * each)
-    return Worth(max(settings.minimum_cohort, 1 + math.ceil(root**2)), smallest_unit_count)
+    return Worth(max(settings.minimum_cohort, math.ceil(root**2)), smallest_unit_count)
 
 
 def check_worth(

@@ -22,11 +22,11 @@ def plan(unit=ProtectedUnit.TASK, pairs=4, noise=20.0) -> ReleasePlan:
 
 
 def test_the_fewest_tasks_and_the_smallest_cohort_by_hand():
-    # A tenth of tasks count a busy pair. Three databases: 2 · u / 10 ≥ 10 + 3 · 20 · √2, so u ≥ 474.3.
-    found = worth_of(400, 3, plan(), 10, SETTINGS)
-    assert found.unit_count == 475
-    # 400 tasks: m · 40 ≥ 10 + 60 · √m holds from m = 2.73 on, so three others are needed.
-    assert found.cohort == 4
+    # A tenth of tasks count a busy pair. Three databases: 3 · u / 10 ≥ 10 + 3 · 20 · √3, so u ≥ 379.7.
+    found = worth_of(300, 3, plan(), 10, SETTINGS)
+    assert found.unit_count == 380
+    # 300 tasks: n · 30 ≥ 10 + 60 · √n holds from n = 4.64 on.
+    assert found.cohort == 5
 
 
 def test_a_database_hidden_by_the_noise_on_its_number_of_units_helps_no_cohort():
@@ -38,7 +38,7 @@ def test_developers_spread_their_pairs_over_all_agents():
     plan_of_developers = plan(ProtectedUnit.DEVELOPER, pairs=BUSY_PAIRS)
     alone, among_ten = (worth_of(500, 3, plan_of_developers, agents, SETTINGS) for agents in (1, 10))
     assert alone.unit_count == 61  # every developer counts every busy pair; the noise on their number decides
-    assert among_ten.unit_count == math.ceil((10 + 60 * math.sqrt(2)) / 2 * 10)
+    assert among_ten.unit_count == math.ceil((10 + 60 * math.sqrt(3)) / 3 * 10)
 
 
 @given(st.integers(62, 5_000), st.integers(3, 500), st.floats(1.0, 20.0))
@@ -56,8 +56,8 @@ def test_what_is_said_to_be_enough_passes_and_one_less_does_not(units, contribut
 
 def test_refusals_say_the_number_and_the_reason():
     with pytest.raises(
-        PrivacyError, match=r"noise of 20 on each count .* 4 would be needed; .* has 475 tasks"
+        PrivacyError, match=r"noise of 20 on each count .* 5 would be needed; .* has 380 tasks"
     ):
-        check_worth(400, 3, plan(), 10, SETTINGS)
+        check_worth(300, 3, plan(), 10, SETTINGS)
     with pytest.raises(PrivacyError, match=r"1 developer .* noise of 20 on the number of developers hides"):
         check_worth(1, 64, plan(ProtectedUnit.DEVELOPER), 10, SETTINGS)
