@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 
 from qe_core.errors import ImportFileError
 from qe_core.fleet import registry
+from qe_core.runtime.identity import pseudonyms_at
 from qe_core.runtime.importing import ImportOptions, import_file, lines
 from qe_core.store import Store
 
@@ -277,3 +278,24 @@ def test_many_rows_import_in_bounded_memory(tmp_path, environment):
     assert "200,000 rows as import:runs: 200,000 new" in outcome.stdout
     peak_kib = int(outcome.stderr.split()[-1])
     assert peak_kib < 700 * 1024
+
+
+async def test_imported_rows_belong_to_a_pseudonym_and_the_name_is_nowhere(
+    qe: Callable[..., Awaitable[subprocess.CompletedProcess[str]]], tmp_path: Path, database_url: str
+) -> None:
+    path = write(experiences(40), tmp_path / "runs.jsonl")
+    home = {"QE_HOME": str(tmp_path / "home")}
+    result = await qe("import", "--developer", "Ada", "--project", "Checkout", str(path), **home)
+    assert result.returncode == 0, result.stderr
+    by_key = pseudonyms_at(tmp_path / "home" / "privacy.key")
+    connection = await asyncpg.connect(database_url)
+    try:
+        found = await connection.fetch("SELECT DISTINCT developer, project FROM experience_chunks")
+        text = await connection.fetchval("SELECT string_agg(chunk::text, '') FROM experience_chunks AS chunk")
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in found] == [
+        (by_key.of("developer", "ada"), by_key.of("project", "checkout"))
+    ]
+    assert "ada" not in text.lower()
+    assert "checkout" not in text.lower()

@@ -1,16 +1,21 @@
 """Training for real: sessions are played once, continue where they should, and end in tables."""
 
 import json
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
+import psycopg2
 import pytest
 
+from qe_core.cli import training
 from qe_core.config import Settings, load_settings
 from qe_core.environments.catalogue import world_of
 from qe_core.errors import LearningError, StoreError
 from qe_core.fleet import registry
 from qe_core.learning.empirical_mdp import q_table_from_transitions
 from qe_core.learning.q_table import quantised_weights
+from qe_core.runtime.identity import pseudonyms_at
 from qe_core.runtime.training import TrainingPlan, next_seed, simulated_play, train
 
 AGENT = "quality-gate"
@@ -122,3 +127,20 @@ async def test_the_command_plays_learns_and_reports(store, qe, server_directory)
     assert (report["agent"], report["seed"], report["source"]) == (AGENT, 0, "simulated")
     lines = {line["agent"]: line for line in json.loads((await qe("status", "--json")).stdout)}
     assert lines[AGENT]["updates"] == lines[AGENT]["experiences"] == report["experiences_new"]
+
+
+async def test_sessions_belong_to_whom_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str
+) -> None:
+    for name, value in {
+        "QE_DATABASE_URL": database_url,
+        "QE_HOME": str(tmp_path),
+        "QE_TEAM__DEVELOPER": "ada",
+        "QE_TEAM__PROJECT": "checkout",
+    }.items():
+        monkeypatch.setenv(name, value)
+    await training._train([CONTRACT], 20, 0, None, True)
+    by_key = pseudonyms_at(tmp_path / "privacy.key")
+    with closing(psycopg2.connect(database_url)) as session, session.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT developer, project FROM experience_chunks")
+        assert cursor.fetchall() == [(by_key.of("developer", "ada"), by_key.of("project", "checkout"))]

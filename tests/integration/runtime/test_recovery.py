@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from qe_core.runtime.learner import Learner
 from qe_core.runtime.tokens import DecisionToken
 from qe_core.store import StaleEpochError, Store
 from qe_core.store.errors import DecisionClaimedError
+from qe_core.store.identity import Identity
 from qe_core.store.live import Live
 from tests.conftest import execute
 
@@ -265,3 +267,23 @@ async def test_a_later_original_is_refused_even_if_its_flush_waited_for_the_clai
         await race(decision, first.token(decision))
     assert await counted(store) == (25, 25)
     execute(database_url, "DELETE FROM decision_claims")
+
+
+async def test_an_outcome_belongs_to_whom_it_was_decided_for_whoever_records_it(database_url: str) -> None:
+    ada, somebody_else = Identity("a" * 32, "b" * 32), Identity("c" * 32, "d" * 32)
+    async with (
+        Store.connect(database_url, identity=ada) as store,
+        Store.connect(database_url, identity=somebody_else) as other,
+        store.live() as live,
+        other.live() as elsewhere,
+    ):
+        first, second = await opened(live), await opened(elsewhere)
+        kept = DecisionToken.from_json(first.token(await first.decide(5)).to_json())
+        await second.recover(kept, DONE)
+        await second.record(await second.decide(6), DONE)
+        found = await store.experiences.read_columns(CONTRACT.name, 0, 10)
+    assert found["state"].to_pylist() == [5, 6]
+    with psycopg2.connect(database_url) as session, session.cursor() as cursor:
+        cursor.execute("SELECT developer, project FROM experience_chunks ORDER BY chunk_id")
+        assert cursor.fetchall() == [("a" * 32, "b" * 32), ("c" * 32, "d" * 32)]
+    session.close()
