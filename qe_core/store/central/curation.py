@@ -6,7 +6,7 @@ What belongs here: everything the login that owns the database does there. What 
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
@@ -163,7 +163,7 @@ class TeamCuration:
         """Return everybody who was ever invited, by name."""
         return [Member(**dict(row)) for row in await self._database.fetch("team_members")]
 
-    async def contributions(self, agent: str) -> AsyncIterator[StoredContribution]:
+    async def contributions(self, agent: str) -> AsyncGenerator[StoredContribution]:
         """Yield what counts about an agent under its present contract, member by member, of one moment."""
         async with self._database.snapshot() as connection:
             async for row in connection.cursor(STATEMENTS["team_contributions"], agent, prefetch=8):
