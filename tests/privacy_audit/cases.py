@@ -145,7 +145,7 @@ def developer_removed() -> Case:
     )
 
 
-def fifty_keys(counted: int = 50) -> Case:
+def fifty_keys(counted: int = 50, privacy_epsilon: float = 1.0) -> Case:
     """Return a developer who touches 50 pairs of which ``counted`` count, or nobody."""
     others = crowd(FIFTY_KEYS[:7])
     return Case(
@@ -154,6 +154,7 @@ def fifty_keys(counted: int = 50) -> Case:
         {"fifty": FIFTY},
         {"fifty": steps_of([*others, *visits(ONE, FIFTY_KEYS, OUTLIER, times=2)])},
         {"fifty": steps_of(others)},
+        privacy_epsilon,
     )
 
 
@@ -173,8 +174,8 @@ def comes_back(releases: int = 4) -> Case:
 def task_of_a_developer() -> Case:
     """Return one task more of a protected developer, which can change all that counts of the developer.
 
-    Without the task the developer has one bad visit of each pair, with it a hundred good ones besides that lead
-    elsewhere: about as far apart as one developer and another.
+    Without the task the developer has one bad visit of each pair, with it a hundred good ones besides that
+    lead elsewhere: about as far apart as one developer and another.
     """
     others = crowd(SIX_KEYS)
     before = visits(ONE, SIX_KEYS, -OUTLIER)

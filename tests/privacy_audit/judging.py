@@ -5,7 +5,7 @@ What does not: the formulas (`bounds`), the runs (`runs`).
 
 A finding rests on six Clopper–Pearson bounds: for ε the rates TPR and FPR of one guess in either direction,
 for μ those of one guess. It is given the chance with which any of them may fail, and divides it by six; a
-table of k findings gives each 5 % / k. So all figures of a table hold together with 95 % or more (Bonferroni).
+table of k findings gives each 5 % / k. All figures of a table hold together with 95 % or more (Bonferroni).
 """
 
 from collections.abc import Callable

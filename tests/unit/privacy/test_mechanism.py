@@ -22,7 +22,7 @@ SURE = 1e-9
 """Chance with which each test of a distribution fails although the noise is sound; OpenDP has no seed."""
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(ProtectedUnit), st.integers(1, 1000), st.floats(0.01, 100.0), st.integers(1, 40),
     st.floats(1e-2, 50.0), st.sampled_from([1e-9, 1e-6, 1e-3]),

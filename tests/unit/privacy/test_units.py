@@ -74,7 +74,7 @@ def developer_everywhere(count: int) -> dict[str, AgentSteps]:
     }  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.tuples(ROWS, ROWS, ROWS),
     st.integers(0, 4),
@@ -89,7 +89,7 @@ def test_a_developer_moves_nothing_by_more_than_the_sensitivity(
     assert_within(steps, unit, ContributionBound(ProtectedUnit.DEVELOPER, pairs, clip), seed)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(0, 4), st.integers(1, 8), st.sampled_from([0.01, 0.127, 100.0]), st.integers(0, 9))
 @example([(0, 0, 0, 99.999, 1, False)] * 3 + [(0, s, 1, -1e6, 0, True) for s in range(6)], 0, 3, 100.0, 0)
 def test_a_task_moves_nothing_by_more_than_the_sensitivity(
@@ -111,7 +111,7 @@ def test_ten_thousand_steps_in_every_agent_move_no_more(pairs: int) -> None:
     assert all(abs(one.rewards).max() <= 500 for one in counted)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.tuples(ROWS, ROWS, ROWS), st.integers(0, 4), st.integers(1, 8), st.integers(0, 9))
 def test_which_steps_count_does_not_hang_on_other_units(
     rows: tuple[list[Row], ...], unit: int, pairs: int, seed: int
@@ -179,8 +179,8 @@ def test_other_keys_choose_otherwise() -> None:
     assert len(chosen) > 10
 
 
-def test_a_million_steps_are_bounded_by_the_unit_not_by_the_order() -> None:
-    count = 1_000_000
+def test_many_steps_are_bounded_by_the_unit_not_by_the_order() -> None:
+    count = 300_000
     generator = np.random.default_rng(2)
     steps = AgentSteps(
         generator.integers(0, 1000, count), generator.integers(0, STATES, count),

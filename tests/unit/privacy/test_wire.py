@@ -67,14 +67,14 @@ def test_a_release_of_a_real_agent_is_small() -> None:
     assert len(data) < 1.5 * space.cell_count
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=2 * largest_part_bytes(SPACE)))
 def test_garbage_is_refused_with_words(data: bytes) -> None:
     with pytest.raises(ContributionError, match="one"):
         decode(data, SPACE)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(arrays(np.int64, CELLS, elements=st.integers(-99, 99)), st.data())
 def test_one_changed_byte_is_refused_or_still_counts(values: np.ndarray, data: st.DataObject) -> None:
     good = bytearray(encode(statistics(values)))
