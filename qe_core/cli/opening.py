@@ -33,13 +33,24 @@ async def opened_store(identity: "Identity | None" = None) -> AsyncIterator["Sto
     Raises:
         StoreError: it cannot be opened; the message says what to do.
     """
-    from qe_core.config import configured_database_url  # keeps `qe --help` quick
-    from qe_core.store import Store, migrate
+    from qe_core.store import Store  # keeps `qe --help` quick
     from qe_core.store.identity import NOBODY
+
+    async with Store.connect(await project_database(), identity=identity or NOBODY) as store:
+        yield store
+
+
+async def project_database() -> str:
+    """Return the URL of the project's database; an embedded server is started and brought up to date first.
+
+    Raises:
+        StoreError: it cannot be started.
+    """
+    from qe_core.config import configured_database_url  # keeps `qe --help` quick
+    from qe_core.store import migrate
     from qe_core.store.server import database_url
 
     url = database_url()
     if configured_database_url() is None:
         await migrate(url)
-    async with Store.connect(url, identity=identity or NOBODY) as store:
-        yield store
+    return url

@@ -83,6 +83,14 @@ class TeamCuration:
         """Return whether this database serves a team."""
         return bool(await self._database.fetch("team_identity"))
 
+    async def close_other_databases(self) -> None:
+        """Let nobody connect to other databases of this server by default, as far as this login may.
+
+        Their owners, superusers and whoever was granted it by name can still connect.
+        """
+        async with self._changing() as connection:
+            await connection.execute(STATEMENTS["team_close_other_databases"])
+
     async def openings(self) -> list[str]:
         """Return what founding could not close to members, in words; ideally nothing."""
         return [row["opening"] for row in await self._database.fetch("team_openings")]

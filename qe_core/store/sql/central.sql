@@ -27,6 +27,10 @@ SELECT sent.release_id FROM team.own_releases() AS sent (release_id);
 -- Create the team's roles and close everything else; whether the team is new.
 SELECT team.found($1::text);
 
+-- name: team_close_other_databases
+-- Let nobody connect to other databases of the server by default.
+SELECT team.close_other_databases();
+
 -- name: team_openings
 -- What founding could not close.
 SELECT found.opening FROM team.openings() AS found (opening);

@@ -504,6 +504,24 @@ $$;
 
 COMMENT ON FUNCTION team.found(text) IS 'Create the team''s roles and close everything else; safe to repeat.';
 
+CREATE FUNCTION team.close_other_databases() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    other name;
+BEGIN
+    FOR other IN
+        SELECT datname FROM pg_database
+        WHERE
+            datname <> current_database() AND datallowconn
+            AND has_database_privilege(team.role_name('member'), oid, 'CONNECT')
+    LOOP
+        EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', other);
+    END LOOP;
+END;
+$$;
+
+COMMENT ON FUNCTION team.close_other_databases() IS 'Let nobody connect elsewhere on this server by default.';
+
 CREATE FUNCTION team.openings() RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('members can connect to the database %I', datname)
