@@ -19,8 +19,8 @@ on_demand = dg.AssetSelection.groups(Stage.EXPERIMENTS)
 
 whole_graph = dg.define_asset_job(
     "whole_graph",
-    selection=dg.AssetSelection.all() - on_demand,
-    description="Everything from the log to the report, for all agents.",
+    selection=dg.AssetSelection.all() - on_demand - dg.AssetSelection.assets("team_contribution"),
+    description="Everything from the log to the report, for all agents; nothing is shared by it.",
     config=IN_PROCESS,
 )
 learn = dg.define_asset_job(
@@ -47,6 +47,24 @@ retention = dg.define_asset_job(
     "retention",
     selection=dg.AssetSelection.assets("experience_retention"),
     description="Count old experiences in summaries, remove them, and check that nothing is lost.",
+    config=IN_PROCESS,
+)
+team_push = dg.define_asset_job(
+    "team_push",
+    selection=dg.AssetSelection.assets("team_contribution"),
+    description="Contribute what was learned to the team, at a price in privacy that never comes back.",
+    config=IN_PROCESS,
+)
+team_build = dg.define_asset_job(
+    "team_build",
+    selection=dg.AssetSelection.assets("team_tables"),
+    description="Make tables of what members contributed, where this database is a team's server.",
+    config=IN_PROCESS,
+)
+team_pull = dg.define_asset_job(
+    "team_pull",
+    selection=dg.AssetSelection.assets("team_knowledge") | dg.AssetSelection.groups(Stage.Q_TABLES),
+    description="Fetch what the team knows, and build and aggregate the tables that follow from it.",
     config=IN_PROCESS,
 )
 snapshots = dg.define_asset_job(
@@ -85,7 +103,10 @@ UNFINISHED = [
 ]
 """The states of a run that has yet to end."""
 
-JOBS = [whole_graph, learn, replay, statistics, snapshots, rollouts, retention, checks, experiments]
+JOBS = [
+    *(whole_graph, learn, replay, statistics, team_push, team_build, team_pull, snapshots, rollouts),
+    *(retention, checks, experiments),
+]
 
 
 def all_agents(run_key: str | None = None) -> dg.RunRequest:

@@ -98,3 +98,20 @@ ROLLBACK_COLUMNS = table_columns(
     served_version=("bigint", "the version that did harm; null for the live table"),
     happened_at=("timestamptz", "when"),
 )
+RELEASE_COLUMNS = table_columns(
+    release_id=("uuid", "random, the same wherever it goes"),
+    header=("jsonb", "all that leaves besides the noisy counts"),
+    nano_rho=("bigint", "what it cost in privacy, billionths of rho of zCDP"),
+    made_at=("timestamptz", "when it was made and debited"),
+    sent_at=("timestamptz", "when the team's server had it"),
+    withdrawn_at=("timestamptz", "when it was withdrawn instead"),
+)
+TEAM_TABLE_COLUMNS = table_columns(
+    agent=("text", "whose"),
+    version=("bigint", "its number on the team's server"),
+    pair=("bigint[]", "state times A plus action of each pair known"),
+    q=("float8[]", "their values, points"),
+    visits=("bigint[]", "how many visits without noise would be as precise"),
+    error=("float8[]", "standard error of the mean step, points"),
+    reported=("float8[]", "noisy visits reported, all contributors together"),
+)

@@ -16,13 +16,23 @@ from qe_pipelines.defs.maintenance.retention import daily_retention
 from qe_pipelines.defs.rollout.jobs import override_rollout, rollback_policy
 from qe_pipelines.defs.rollout.schedules import hourly_snapshots, staged_rollout
 from qe_pipelines.defs.rollout.watch import policy_rollbacks
+from qe_pipelines.defs.team_sync.schedules import daily_team_build, daily_team_pull, weekly_contribution
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 
 definitions = dg.Definitions(
     assets=dg.load_assets_from_package_module(defs),
     asset_checks=dg.load_asset_checks_from_package_module(defs),
     jobs=[*automation.JOBS, rollback_policy, override_rollout],
-    schedules=[replay_training, statistics_windows, hourly_snapshots, staged_rollout, daily_retention],
+    schedules=[
+        replay_training,
+        statistics_windows,
+        weekly_contribution,
+        daily_team_build,
+        daily_team_pull,
+        hourly_snapshots,
+        staged_rollout,
+        daily_retention,
+    ],
     sensors=[
         new_experiences,
         divergence,

@@ -5,7 +5,7 @@ what is drawn.
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -84,6 +84,19 @@ def q_value_picture(table: QTable) -> dg.MarkdownMetadataValue:
         axes.set(xlabel="Q-value, points", ylabel="visited pairs", title="Q-values")
 
     return _picture("Q-value histogram", draw)
+
+
+def known_pairs_picture(pairs: Mapping[str, tuple[int, int]]) -> dg.MarkdownMetadataValue:
+    """Return a bar for each agent: pairs that are known, and pairs that are not."""
+
+    def draw(axes: "Axes") -> None:
+        known, unknown = ([counts[side] for counts in pairs.values()] for side in (0, 1))
+        axes.bar(range(len(pairs)), known, color=INK, label="known")
+        axes.bar(range(len(pairs)), unknown, bottom=known, color=PALE, label="not known")
+        axes.set(xlabel="agents, in the order of the table", ylabel="pairs", title="What the team knows")
+        axes.legend(fontsize=7, frameon=False)
+
+    return _picture("pairs the team knows", draw)
 
 
 def drawn_picture(alternative: str, draw: Callable[[Path], None]) -> dg.MarkdownMetadataValue:

@@ -14,6 +14,7 @@ from qe_core.cli.graph_progress import materialize_shown
 from qe_core.cli.opening import opened_store, wait_for
 from qe_core.cli.screen import note, progress_shown, say
 from qe_core.cli.serving import DEFAULT_PORT, serve_until_interrupted
+from qe_core.cli.team_demonstration import team_demo
 
 if TYPE_CHECKING:
     from qe_core.runtime.figures import FleetFigures
@@ -29,6 +30,12 @@ def demo(
     ] = False,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the web UI.")] = DEFAULT_PORT,
     out: ReportPath = DEFAULT_REPORT,
+    team: Annotated[
+        bool, typer.Option("--team", help="Show a team that learns together, and a newcomer, instead.")
+    ] = False,
+    agents: Annotated[
+        str, typer.Option(help="With --team: only these agents, separated by commas; a few are quicker.")
+    ] = "",
 ) -> None:
     """Learn from recorded and simulated experiences, materialise the whole graph and show what was learned.
 
@@ -36,10 +43,20 @@ def demo(
     test generators, all with fixed seeds; the Dagster graph turns the experiences into Q-tables. A second run
     plays nothing and changes nothing. Every figure shown is computed from the database and the recordings.
 
+    With --team it is another demo: three developers and a CI runner learn in databases of their own,
+    contribute counts with noise to a team's server, and a newcomer pulls what they know together.
+
     Examples:
         qe demo
         qe demo --ui
+        qe demo --team
+        qe demo --team --agents test-executor,quality-gate
     """
+    if agents and not team:
+        raise typer.BadParameter("say --team as well: the other demo is of all agents", param_hint="--agents")
+    if team:
+        team_demo([name.strip() for name in agents.split(",") if name.strip()], out.parent)
+        return
     from qe_core.runtime.demo import prepare_demo  # keeps `qe --help` quick
 
     if ui:

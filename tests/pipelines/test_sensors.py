@@ -186,6 +186,9 @@ def test_everything_automatic_is_on_from_the_start(definitions: dg.Definitions) 
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "replay_training",
         "statistics_windows",
+        "weekly_contribution",
+        "daily_team_build",
+        "daily_team_pull",
         "hourly_snapshots",
         "staged_rollout",
         "daily_retention",

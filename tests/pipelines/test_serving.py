@@ -106,6 +106,9 @@ def test_dagster_dev_answers_and_leaves_no_process(
     assert {line["name"]: line["scheduleState"]["status"] for line in repository["schedules"]} == {
         "replay_training": "RUNNING",
         "statistics_windows": "RUNNING",
+        "weekly_contribution": "RUNNING",
+        "daily_team_build": "RUNNING",
+        "daily_team_pull": "RUNNING",
         "hourly_snapshots": "RUNNING",
         "staged_rollout": "RUNNING",
         "daily_retention": "RUNNING",

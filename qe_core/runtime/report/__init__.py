@@ -7,7 +7,7 @@ What belongs here: the page, its charts and its style. What does not: computing 
 from pathlib import Path
 
 from qe_core.runtime.figures import FleetFigures
-from qe_core.runtime.files import OutputError, replaced_file
+from qe_core.runtime.files import write_text
 from qe_core.runtime.report.page import page
 
 __all__ = ["page", "write_report"]
@@ -23,9 +23,4 @@ def write_report(figures: FleetFigures, path: Path) -> None:
     Raises:
         OutputError: it cannot be written there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent} cannot be made: {error.strerror}; choose another --out") from error
-    with replaced_file(path) as temporary:
-        temporary.write_text(page(figures), encoding="utf-8")
+    write_text(path, page(figures))

@@ -18,7 +18,7 @@ from qe_pipelines.resources import FleetDatabase, FleetSettings
 @dg.asset(
     partitions_def=AGENTS,
     backfill_policy=ALL_AT_ONCE,
-    deps=["experiences"],
+    deps=["experiences", "team_knowledge"],
     group_name=Stage.Q_TABLES,
     owners=OWNERS,
     kinds={"python", "postgres"},
@@ -29,8 +29,8 @@ async def individual_q_table(
 ) -> None:
     """Each agent's action values: the exact, cautious solution of the MDP its experiences describe.
 
-    A function of the log, and of the summaries of what retention removed from it, so building it again
-    changes nothing unless there is something new.
+    A function of the log, of the summaries of what retention removed from it, and of what a team knows where
+    it is part of one, so building it again changes nothing unless there is something new.
     """
     values = settings.values
     async with database.store() as store:

@@ -38,6 +38,12 @@ SOURCES = {
     "rollback_events": dg.AssetKey("rollback_events"),
     "excluded_experiences": dg.AssetKey("rollback_events"),
     "refused_flushes": dg.AssetKey("rollback_events"),
+    "team_releases": dg.AssetKey("team_contribution"),
+    "release_parts": dg.AssetKey("team_contribution"),
+    "released_chunks": dg.AssetKey("team_contribution"),
+    "privacy_ledger": dg.AssetKey("team_contribution"),
+    "current_team_tables": dg.AssetKey("team_knowledge"),
+    "team_sync_log": dg.AssetKey("team_knowledge"),
 }
 """Which asset fills each table the views read; the last one to do so where there are several."""
 

@@ -1,0 +1,1 @@
+"""Learning together with a team: what leaves this database, what the team's server makes, what comes back."""
