@@ -6,8 +6,13 @@ and publishing tables.
 
 import numpy as np
 
-from qe_core.learning.arrays import Float64Array
-from qe_core.learning.finite_mdp import DEFAULT_TOLERANCE, FiniteMdp, solve_finite_mdp
+from qe_core.learning.finite_mdp import (
+    DEFAULT_TOLERANCE,
+    FiniteMdp,
+    evaluate_policy,
+    solve_finite_mdp,
+    with_reward,
+)
 from qe_core.learning.q_table import DEFAULT_CONFIDENCE, ConfidenceSettings
 from qe_core.learning.team_evidence import TeamEvidence
 from qe_core.privacy.aggregation import NoisyMdp
@@ -31,9 +36,11 @@ def solve_shared(
     """Return the exact solution of the noisy MDP as a table, with what it is worth.
 
     A step from a state leads to states with the same rest, by the row of its part and action. Known pairs
-    alone are compared, as in an agent's own table, and a state without any is worth 0. The error of a pair's
-    mean step is √(σ₀²/N + variance of privacy noise), with σ₀² the assumed variance of one step; effective
-    visits are σ₀² over its square: as many noiseless visits would be as precise.
+    alone are compared, as in an agent's own table, and a state without any is worth 0. Actions are compared
+    cautiously; the level of a state is what the policy that follows is worth without caution, so that it can
+    be compared with what others know (ADR 0103). The error of a pair's mean step is
+    √(σ₀²/N + variance of privacy noise), with σ₀² the assumed variance of one step; effective visits are σ₀²
+    over its square: as many noiseless visits would be as precise.
 
     Args:
         space: the agent's.
@@ -50,13 +57,16 @@ def solve_shared(
     error = np.where(mdp.is_known, np.sqrt(total / np.maximum(mdp.visits, 1.0)), 0.0)
     worth = np.floor(mdp.visits * confidence.noise_variance / total)
     effective = np.where(mdp.is_known, np.maximum(worth, 1.0), 0.0).astype(np.int64)
-    solution = solve_finite_mdp(
-        _finite_mdp(space, mdp, mdp.reward - pessimism * error), discount, tolerance=tolerance
-    )
-    return TeamEvidence(np.where(mdp.is_known, solution.q, 0.0), effective, error, mdp.visits)
+    pairs = np.nonzero(mdp.is_known)
+    reported = _finite_mdp(space, mdp)
+    cautious = with_reward(reported, (mdp.reward - pessimism * error)[pairs])
+    solution = solve_finite_mdp(cautious, discount, tolerance=tolerance)
+    level = evaluate_policy(reported, solution.policy, discount, tolerance) - solution.value
+    q = np.where(mdp.is_known, solution.q + level[:, None], 0.0)
+    return TeamEvidence(q, effective, error, mdp.visits)
 
 
-def _finite_mdp(space: PublicSpace, mdp: NoisyMdp, reward: Float64Array) -> FiniteMdp:
+def _finite_mdp(space: PublicSpace, mdp: NoisyMdp) -> FiniteMdp:
     """Return the known pairs with their rewards and, by their rows, the states they lead to."""
     state, action = np.nonzero(mdp.is_known)
     chances = mdp.successors[space.part[state] * space.action_count + action]
@@ -65,5 +75,5 @@ def _finite_mdp(space: PublicSpace, mdp: NoisyMdp, reward: Float64Array) -> Fini
     ahead = space.states()[space.rest[state[pair]], np.where(ends, 0, outcome)]
     return FiniteMdp.from_outcomes(
         space.state_count, space.action_count, state[pair], action[pair], chances[pair, outcome], ahead,
-        reward[state, action][pair], ends,
+        mdp.reward[state, action][pair], ends,
     )  # fmt: skip

@@ -70,10 +70,25 @@ def test_states_keep_what_a_step_cannot_change():
     )
     team = solve_shared(space, mdp, 0.5, pessimism=0.0)
     assert team.q[:, 0].tolist() == pytest.approx([5.0, 10.0, -5.0, -10.0])
-    # One step's variance is 400: 100 visits leave an error of 2 points, which pessimism takes off each step.
-    assert team.error[:, 0].tolist() == pytest.approx([2.0] * 4)
-    cautious = solve_shared(space, mdp, 0.5, pessimism=1.0)
-    assert cautious.q[:, 0].tolist() == pytest.approx([-2 + 0.5 * 8, 8, -2 - 0.5 * 12, -12])
+
+
+def test_actions_are_compared_cautiously_but_a_state_keeps_its_level():
+    space = PublicSpace("one", "f" * 64, 1, 2, 1, np.array([0]), np.array([0]))
+    mdp = NoisyMdp(
+        is_known=np.array([[True, True]]),
+        visits=np.array([[100.0, 4.0]]),
+        reward=np.array([[10.0, 11.0]]),
+        reward_variance=np.zeros((1, 2)),
+        successors=np.array([[0.0, 1.0], [0.0, 1.0]]),
+        contributors=("a", "b", "c"),
+        left_out=(),
+    )
+    # One step's variance is 400, so the errors are 2 and 10 points. Cautiously 10 - 2 beats 11 - 10 by 7; the
+    # policy that follows is worth 10.
+    team = solve_shared(space, mdp, 0.5, pessimism=1.0)
+    assert team.error[0].tolist() == pytest.approx([2.0, 10.0])
+    assert team.q[0].tolist() == pytest.approx([10.0, 3.0])
+    assert solve_shared(space, mdp, 0.5, pessimism=0.0).q[0].tolist() == pytest.approx([10.0, 11.0])
 
 
 def test_effective_visits_by_hand():
