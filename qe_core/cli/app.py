@@ -20,10 +20,12 @@ from qe_core.cli import (
     importing,
     pilot,
     policies,
+    privacy,
     rollback,
     serving,
     sharing_experiments,
     status,
+    team,
     training,
     workbench,
 )
@@ -58,6 +60,8 @@ app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
 app.add_typer(policies.app, name="policy")
 app.add_typer(ab_tests.app, name="ab")
+app.add_typer(team.app, name="team")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(configuration.app, name="config")
 app.add_typer(database.app, name="db")
@@ -83,6 +87,7 @@ def root(
         qe status                what each agent knows
         qe import runs.jsonl     bring in your own experiences
         qe up                    database, Dagster web UI and daemon together
+        qe team status           what is shared with your team; nothing, unless you say so
 
     Everything is kept in an embedded PostgreSQL under .qe/ in the working directory, or in the server that
     QE_DATABASE_URL names.

@@ -14,6 +14,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from qe_core.cli import team_server
 from qe_core.cli.help import Command, Group
 from qe_core.cli.opening import opened_store, wait_for
 from qe_core.cli.screen import progress_shown, say, show_table
@@ -37,6 +38,12 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST_SHOWN, help="At m
 Kind = Annotated[
     str | None, typer.Option("--kind", metavar="KIND", help="Only these: release, push, pull, refusal, …")
 ]
+
+app.command("found", cls=Command)(team_server.found)
+app.command("invite", cls=Command)(team_server.invite)
+app.command("revoke", cls=Command)(team_server.revoke)
+app.command("members", cls=Command)(team_server.members)
+app.command("build", cls=Command)(team_server.build)
 
 
 @app.command(cls=Command)

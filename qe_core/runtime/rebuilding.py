@@ -17,9 +17,10 @@ from qe_core.config import Settings
 from qe_core.fleet import AgentContract
 from qe_core.hierarchy.merging import Merged, merged
 from qe_core.hierarchy.transfer import keep_priors
-from qe_core.learning.empirical_mdp import q_table_from_mdp, solve_empirical_mdp
+from qe_core.learning.empirical_mdp import Caution, q_table_from_mdp, solve_empirical_mdp
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.learning.team_evidence import TeamEvidence
+from qe_core.privacy.shared_knowledge import PESSIMISM
 from qe_core.privacy.space import PublicSpace
 from qe_core.runtime.parameters import caution, confidence_settings, merge_settings
 from qe_core.runtime.table_declarations import individual_table
@@ -87,8 +88,10 @@ async def rebuild_with_team(store: Store, contract: AgentContract, settings: Set
         both = None
         if team is not None:
             reported = await store.releases.own_reported(PublicSpace.of(contract))
+            wary = solve_empirical_mdp(observed, discount, team_caution(settings), tolerance)
+            careful = keep_priors(replace(own, q=q_table_from_mdp(observed, wary, discount).q), table)
             rules, confidence = merge_settings(settings), confidence_settings(settings)
-            both = merged(table, team.evidence, reported, rules, confidence)
+            both = merged(careful, team.evidence, reported, rules, confidence)
             table = both.table
         source: Source = {
             **stored.source,
@@ -103,6 +106,15 @@ async def rebuild_with_team(store: Store, contract: AgentContract, settings: Set
 
     result = await store.q_tables.publish_with_retry(await declaration.ensure(store), recompute)
     return Rebuilt(result, both)
+
+
+def team_caution(settings: Settings) -> Caution:
+    """Return how an own table is solved that is merged with the team's: no less cautiously than the team's.
+
+    Else an own action tried once, with little taken off for doubt, would beat by luck what the team knows.
+    """
+    own = caution(settings)
+    return replace(own, pessimism=max(own.pessimism, PESSIMISM))
 
 
 async def merged_evidence(store: Store, contract: AgentContract, stored: StoredTable) -> TeamEvidence | None:

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import pytest
 
 from qe_core.config import Settings
 from qe_core.fleet import registry
@@ -50,13 +51,14 @@ async def loaded(store: Store) -> StoredTable:
 
 async def test_a_pulled_table_is_merged_into_values_and_leaves_own_evidence_alone(store: Store) -> None:
     before = await learn(store)
-    await pull(store, 1, evidence(11.0, SEEN, TOLD))
+    await pull(store, 1, evidence(2.0, SEEN, TOLD))
     merged = (await rebuild_with_team(store, CONTRACT, Settings())).merged
     after = await loaded(store)
     assert merged is not None
     assert (merged.taken, merged.merged) == (1, 1)
-    assert before.table.q[SEEN] < after.table.q[SEEN] < 11.0
-    assert after.table.q[TOLD] == 11.0
+    # One point four times: error² = 80 / 4, own value 1 − 3·√20; both sides' precision is 4 / 80 = 20 / 400.
+    assert after.table.q[SEEN] == pytest.approx(((1.0 - 3.0 * np.sqrt(20.0)) + 2.0) / 2.0)
+    assert after.table.q[TOLD] == 2.0
     assert after.table.q[PRIOR] == 7.0
     assert team_version(after) == 1
     for name in ("visits", "target_mean", "target_m2"):
@@ -65,7 +67,7 @@ async def test_a_pulled_table_is_merged_into_values_and_leaves_own_evidence_alon
 
 async def test_building_again_changes_nothing(store: Store) -> None:
     await learn(store)
-    await pull(store, 1, evidence(11.0, SEEN, TOLD))
+    await pull(store, 1, evidence(2.0, SEEN, TOLD))
     await rebuild(store, CONTRACT, Settings())
     first = await loaded(store)
     assert not (await rebuild(store, CONTRACT, Settings())).is_changed
@@ -74,7 +76,7 @@ async def test_building_again_changes_nothing(store: Store) -> None:
 
 async def test_after_undoing_a_pull_the_table_is_what_it_was_bit_for_bit(store: Store) -> None:
     before = await learn(store)
-    await pull(store, 1, evidence(11.0, SEEN, TOLD))
+    await pull(store, 1, evidence(2.0, SEEN, TOLD))
     await rebuild(store, CONTRACT, Settings())
     await store.team_tables.undo(by="test")
     await rebuild(store, CONTRACT, Settings())
