@@ -219,6 +219,13 @@ $$;
 
 COMMENT ON FUNCTION team.is_number(jsonb, numeric, numeric, bool) IS 'Whether a value lies within bounds.';
 
+CREATE FUNCTION team.is_text(given jsonb, pattern text) RETURNS bool
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_typeof(given) = 'string' AND given #>> '{}' ~ pattern, false)
+$$;
+
+COMMENT ON FUNCTION team.is_text(jsonb, text) IS 'Whether a value is text of a form.';
+
 CREATE FUNCTION team.header_fault(header jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
@@ -230,13 +237,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             ]
             THEN 'its fields are not those of a release'
         WHEN header -> 'wire_format' <> '1' THEN 'its wire_format is not 1; upgrade the older side'
-        WHEN header ->> 'release_id' !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        WHEN NOT team.is_text(header -> 'release_id', '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
             THEN 'release_id is no UUID'
-        WHEN header ->> 'origin' !~ '^[0-9a-f]{32}$' THEN 'origin is no pseudonym'
-        WHEN header ->> 'made_on' !~ '^20[0-9]{2}-[0-9]{2}-[0-9]{2}$' THEN 'made_on is no day'
+        WHEN NOT team.is_text(header -> 'origin', '^[0-9a-f]{32}$') THEN 'origin is no pseudonym'
+        WHEN NOT team.is_text(header -> 'made_on', '^20[0-9]{2}-[0-9]{2}-[0-9]{2}$') THEN 'made_on is no day'
         WHEN (header ->> 'made_on')::date > (now() AT TIME ZONE 'UTC')::date + 1
             THEN 'made_on lies in the future; check the clock of the machine it comes from'
-        WHEN header ->> 'protected_unit' NOT IN ('task', 'developer') THEN 'protected_unit is unknown'
+        WHEN NOT team.is_text(header -> 'protected_unit', '^(task|developer)$')
+            THEN 'protected_unit is unknown'
         WHEN NOT team.is_number(header -> 'pairs', 1, 100000, true) THEN 'pairs is not within 1 to 100000'
         WHEN NOT team.is_number(header -> 'clip_bound', 0.01, 100, false)
             THEN 'clip_bound is not within 0.01 to 100'
@@ -480,7 +488,7 @@ BEGIN
     EXECUTE format('GRANT UPDATE (last_submitted_at) ON team.members TO %I', functions_owner);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION team.acting_member(), team.header_fault(jsonb), '
-        'team.is_number(jsonb, numeric, numeric, bool) TO %I', functions_owner
+        'team.is_number(jsonb, numeric, numeric, bool), team.is_text(jsonb, text) TO %I', functions_owner
     );
     -- Members: these functions and no more.
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I, %I', current_database(), member, curator);
