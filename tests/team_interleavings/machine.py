@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 from unittest import mock
@@ -36,6 +37,7 @@ from tests.conftest import TEMPLATE, execute
 from tests.integration.runtime.team.nursery import (
     AGENTS,
     FLEET,
+    START,
     Contributor,
     founded,
     sharing,
@@ -367,7 +369,7 @@ def _last_step(task: Task, name: str) -> dict[str, Any]:
         name: values[-1:] if isinstance(values, list | np.ndarray) else values
         for name, values in rows.items()
     }
-    return last | {"step": [5]}
+    return last | {"step": [5], "occurred_at": [START + timedelta(hours=1)]}
 
 
 def _steps(rows: Mapping[str, Any]) -> list[tuple[int, int, float, int]]:

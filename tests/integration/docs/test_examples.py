@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = {"how-to/decide-and-record.md": "durable as version 1", "how-to/roll-out.md": "decided by version"}
+PAGES = {
+    "how-to/decide-and-record.md": "durable as version 1",
+    "how-to/roll-out.md": "decided by version",
+    "how-to/share-with-your-team.md": "sharing is off: nothing leaves",
+}
 """What each example of a page prints."""
 
 
