@@ -7,7 +7,6 @@ anchors; where it is one, the whole pattern is compared.
 """
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -48,12 +47,10 @@ class Search:
         self.patterns = patterns
         anchors = b"".join(_anchor(pattern) for pattern in patterns)
         values = np.frombuffer(anchors, dtype="<u8")
-        self._anchors = np.unique(values)
+        self._order = np.argsort(values)
+        self._anchors = values[self._order]
         self._may_be = np.zeros(1 << _BITS, dtype=np.bool_)
-        self._may_be[_slots(self._anchors)] = True
-        self._by_anchor = defaultdict[int, list[Pattern]](list)
-        for value, pattern in zip(values.tolist(), patterns, strict=True):
-            self._by_anchor[value].append(pattern)
+        self._may_be[_slots(values)] = True
 
     def find(self, data: bytes) -> set[Pattern]:
         """Return the patterns that are somewhere in the bytes."""
@@ -64,19 +61,20 @@ class Search:
             for shift in range(SHORTEST):
                 count = (len(block) - shift) // SHORTEST
                 windows = block[shift : shift + count * SHORTEST].view("<u8")
-                for index in self._anchored(windows):
-                    offset = start + shift + int(index) * SHORTEST
-                    for pattern in self._by_anchor[int(windows[index])]:
-                        begin = offset - _middle(pattern)
-                        if begin >= 0 and data.startswith(pattern.content, begin):
-                            found.add(pattern)
+                for index, pattern in self._anchored(windows):
+                    begin = start + shift + index * SHORTEST - _middle(pattern)
+                    if begin >= 0 and data.startswith(pattern.content, begin):
+                        found.add(pattern)
         return found
 
-    def _anchored(self, windows: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the indices of the windows that are anchors."""
-        candidates = np.flatnonzero(self._may_be[_slots(windows)])
-        place = np.searchsorted(self._anchors, windows[candidates]).clip(max=len(self._anchors) - 1)
-        return candidates[self._anchors[place] == windows[candidates]]
+    def _anchored(self, windows: npt.NDArray[np.uint64]) -> Iterator[tuple[int, Pattern]]:
+        """Yield the indices of the windows that are anchors, with the patterns they are anchors of."""
+        indices = np.flatnonzero(self._may_be[_slots(windows)])
+        first = np.searchsorted(self._anchors, windows[indices])
+        last = np.searchsorted(self._anchors, windows[indices], side="right")
+        for met in np.flatnonzero(last > first).tolist():
+            for place in self._order[first[met] : last[met]].tolist():
+                yield int(indices[met]), self.patterns[place]
 
 
 def inflated(data: bytes) -> Iterator[bytes]:

