@@ -10,6 +10,7 @@ express, made of finished tasks of those who take part, and it is paid for befor
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import assert_never
 from uuid import uuid4
 
 import numpy as np
@@ -22,7 +23,7 @@ from qe_core.privacy.accounting import epsilon_of, largest_nano_rho
 from qe_core.privacy.mechanism import ReleasePlan, noised, plan_release
 from qe_core.privacy.pseudonyms import Pseudonyms
 from qe_core.privacy.statistics import AgentStatistics, exact_statistics
-from qe_core.privacy.units import ContributionBound
+from qe_core.privacy.units import ContributionBound, ProtectedUnit
 from qe_core.privacy.wire import ReleaseHeader, encode
 from qe_core.privacy.worth import check_worth
 from qe_core.runtime.parameters import combine_settings, contribution_bound
@@ -252,7 +253,7 @@ class PrivacyManager:
         plan = await self._plan()
         try:
             check_worth(
-                _units_of_the_busiest(tasks),
+                self._unit_count(tasks),
                 contributors or cohort,
                 plan,
                 len(self.spaces),
@@ -277,6 +278,19 @@ class PrivacyManager:
         return (
             f"{tasks.task_count:,} finished tasks leave with the next push" if waits is None else waits.words
         )
+
+    def _unit_count(self, tasks: UnreleasedTasks) -> int:
+        """Return how many protected units wait, of all agents together.
+
+        How they are spread over agents is protected: a decision by it would say something about them.
+        """
+        match self.bound.unit:
+            case ProtectedUnit.TASK:
+                return tasks.task_count
+            case ProtectedUnit.DEVELOPER:
+                return tasks.developer_count
+            case _ as never:
+                assert_never(never)
 
     async def _made_of(self, tasks: UnreleasedTasks, progress: Progress) -> PreparedRelease:
         """Return the release of these tasks, with its noise. The event loop lives on meanwhile."""
@@ -321,8 +335,3 @@ class PrivacyManager:
     async def _lifetime(self) -> int:
         rules = self._rules
         return await asyncio.to_thread(largest_nano_rho, rules.privacy_epsilon_lifetime, rules.privacy_delta)
-
-
-def _units_of_the_busiest(tasks: UnreleasedTasks) -> int:
-    """Return how many protected units the agent with the most has."""
-    return max((len(np.unique(steps.unit)) for steps in tasks.steps.values()), default=0)

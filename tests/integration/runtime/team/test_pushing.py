@@ -8,7 +8,7 @@ import pytest
 from qe_core.errors import PrivacyError
 from qe_core.runtime.team.reports import Preparation
 from qe_core.store.team import TeamEvent
-from tests.integration.runtime.team.nursery import Contributor, sharing
+from tests.integration.runtime.team.nursery import AGENTS, Contributor, sharing
 
 Team = Callable[..., Awaitable[list[Contributor]]]
 NOWHERE = "postgresql://nobody:x@/qe?host=/nonexistent"
@@ -119,3 +119,18 @@ async def test_a_release_shows_every_agent_and_the_audit_adds_up(pusher: Contrib
         assert audit.faults == ()
         assert [line.release_id for line in audit.releases] == [report.prepared.release_id]
         assert audit.spent_epsilon == pytest.approx(20.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(("size", "outcome"), [(11, Preparation.RELEASED), (9, Preparation.REFUSED)])
+async def test_whether_a_release_is_made_does_not_depend_on_how_tasks_are_spread_over_agents(
+    team: Team, size: int, outcome: Preparation
+) -> None:
+    # Three contributors reach the minimum group of 30 in one pair with 11 tasks each, with 9 they cannot.
+    alike, moved, _ = await team(3, sharing(minimum_group=30))
+    names = [f"task-{number}" for number in range(size)]
+    await alike.learn(*names)
+    await moved.learn(*names[1:])
+    await moved.learn(names[0], agent=AGENTS[1])
+    for contributor in (alike, moved):
+        async with contributor.opened() as (_, coordinator):
+            assert (await coordinator.privacy.prepare_release(3)).outcome is outcome
