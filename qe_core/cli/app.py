@@ -21,11 +21,13 @@ from qe_core.cli import (
     pilot,
     policies,
     privacy,
+    privacy_curve,
     rollback,
     serving,
     sharing_experiments,
     status,
     team,
+    team_experiment,
     training,
     workbench,
 )
@@ -56,12 +58,14 @@ app.command("checks", cls=Command)(checking.checks)
 app.command("rollback", cls=Command)(rollback.rollback)
 experiments.app.command("hierarchy", cls=Command)(sharing_experiments.hierarchy)
 experiments.app.command("transfer", cls=Command)(sharing_experiments.transfer)
+experiments.app.command("team", cls=Command)(team_experiment.team)
 app.add_typer(experiments.app, name="experiment")
 app.add_typer(workbench.app, name="workbench")
 app.add_typer(policies.app, name="policy")
 app.add_typer(ab_tests.app, name="ab")
 app.add_typer(team.app, name="team")
 app.add_typer(privacy.app, name="privacy")
+privacy.app.command("curve", cls=Command)(privacy_curve.curve)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(configuration.app, name="config")
 app.add_typer(database.app, name="db")

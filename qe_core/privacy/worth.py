@@ -19,6 +19,9 @@ from qe_core.privacy.units import ProtectedUnit
 BUSY_PAIRS = 40
 """Pairs on which four fifths of an agent's visits fall: 37 on average over the simulated worlds."""
 
+PAIRS_OF_A_DEVELOPER = 140
+"""Different pairs of one agent that a developer has met after 100 tasks with it: 137 on average there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worth:
@@ -38,11 +41,11 @@ def worth_of(
 ) -> Worth:
     """Return what it takes that busy pairs become known.
 
-    A busy pair is counted by min(1, pairs / `BUSY_PAIRS`) of the tasks of its agent, or by that many of the
-    developers, whose pairs are spread over all agents. It becomes known when n contributors' counts, with u
-    units each, reach the minimum group and as many standard deviations of their noise as asked:
-    n·u·share ≥ group + z·σ·√n. And each contributor's number of units must stand out from its own
-    noise: u > z·σ_units.
+    A busy pair is counted by min(1, pairs / `BUSY_PAIRS`) of the tasks of its agent. A developer has met it
+    too, and it is drawn among all that were met with all agents: pairs / (`PAIRS_OF_A_DEVELOPER` · agents) of
+    the developers count it. It becomes known when n contributors' counts, with u units each, reach the
+    minimum group and as many standard deviations of their noise as asked: n·u·share ≥ group + z·σ·√n. And
+    each contributor's number of units must stand out from its own noise: u > z·σ_units.
 
     Args:
         unit_count: units of the busiest agent in each database.
@@ -105,7 +108,7 @@ def _busy_share(plan: ReleasePlan, agent_count: int) -> float:
         case ProtectedUnit.TASK:
             spread = BUSY_PAIRS
         case ProtectedUnit.DEVELOPER:
-            spread = BUSY_PAIRS * agent_count
+            spread = PAIRS_OF_A_DEVELOPER * agent_count
         case _ as never:
             assert_never(never)
     return min(1.0, plan.bound.pairs / spread)

@@ -10,7 +10,7 @@ from qe_core.errors import PrivacyError
 from qe_core.privacy.aggregation import CombineSettings
 from qe_core.privacy.mechanism import NoiseScales, ReleasePlan
 from qe_core.privacy.units import ContributionBound, ProtectedUnit
-from qe_core.privacy.worth import BUSY_PAIRS, check_worth, worth_of
+from qe_core.privacy.worth import PAIRS_OF_A_DEVELOPER, check_worth, worth_of
 
 SETTINGS = CombineSettings(minimum_cohort=3, minimum_group=10, sureness=3.0)
 
@@ -35,7 +35,7 @@ def test_a_database_hidden_by_the_noise_on_its_number_of_units_helps_no_cohort()
 
 
 def test_developers_spread_their_pairs_over_all_agents():
-    plan_of_developers = plan(ProtectedUnit.DEVELOPER, pairs=BUSY_PAIRS)
+    plan_of_developers = plan(ProtectedUnit.DEVELOPER, pairs=PAIRS_OF_A_DEVELOPER)
     alone, among_ten = (worth_of(500, 3, plan_of_developers, agents, SETTINGS) for agents in (1, 10))
     assert alone.unit_count == 61  # every developer counts every busy pair; the noise on their number decides
     assert among_ten.unit_count == math.ceil((10 + 60 * math.sqrt(3)) / 3 * 10)
