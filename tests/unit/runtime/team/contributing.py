@@ -57,7 +57,7 @@ def header(**changes: object) -> ReleaseHeader:
 
 
 def exact(points: float = 20.0) -> AgentStatistics:
-    """Return the counts of many tasks: each pair of the busy states half as often as there are tasks.
+    """Return the counts of many tasks of one step: each busy pair half as often as there are tasks.
 
     Args:
         points: reward of the first action; each further one earns 5 less.
@@ -67,8 +67,7 @@ def exact(points: float = 20.0) -> AgentStatistics:
     visits[:BUSY_STATES] = TASKS // 2
     reward = points - 5.0 * np.arange(SPACE.action_count)
     transitions = empty.transitions.copy()
-    transitions[:, -1] = TASKS // 2
-    transitions[:, 0] = TASKS // 2
+    transitions[:, -1] = TASKS
     return AgentStatistics(TASKS, visits, np.rint(100 * visits * reward).astype(np.int64), transitions)
 
 
