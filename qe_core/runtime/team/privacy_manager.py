@@ -10,7 +10,6 @@ express, made of finished tasks of those who take part, and it is paid for befor
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import assert_never
 from uuid import uuid4
 
 import numpy as np
@@ -23,11 +22,11 @@ from qe_core.privacy.accounting import epsilon_of, largest_nano_rho
 from qe_core.privacy.mechanism import ReleasePlan, noised, plan_release
 from qe_core.privacy.pseudonyms import Pseudonyms
 from qe_core.privacy.statistics import AgentStatistics, exact_statistics
-from qe_core.privacy.units import ContributionBound, ProtectedUnit
+from qe_core.privacy.units import ContributionBound
 from qe_core.privacy.wire import ReleaseHeader, encode
-from qe_core.privacy.worth import check_worth
 from qe_core.runtime.parameters import combine_settings, contribution_bound
 from qe_core.runtime.team.auditing import audited_releases, ledger_faults
+from qe_core.runtime.team.readiness import Terms, reason_to_wait
 from qe_core.runtime.team.reports import Audit, OptOutReport, Preparation, Prepared, PrivacyStatus
 from qe_core.runtime.team.spaces import shareable_spaces
 from qe_core.store import Store
@@ -81,7 +80,7 @@ class PrivacyManager:
         self.spaces = shareable_spaces(fleet)
         self.bound = contribution_bound(settings)
         self._combining = combine_settings(settings)
-        self._planned: ReleasePlan | None = None
+        self._agreed: Terms | None = None
 
     async def require_sharing(self) -> None:
         """Do nothing where this database takes part in team learning.
@@ -127,7 +126,9 @@ class PrivacyManager:
                 return waits
             release = await self._made_of(tasks, progress)
             try:
-                committed = await self._store.releases.commit(release, await self._lifetime(), by=self._by)
+                committed = await self._store.releases.commit(
+                    release, (await self._terms()).lifetime_nano_rho, by=self._by
+                )
             except (OptOutChangedError, ReleaseConflictError):
                 continue
             except BudgetError as error:
@@ -153,14 +154,14 @@ class PrivacyManager:
         """Return what was given away, what is left, and what may leave next."""
         tasks = await self._store.releases.finished_tasks(self.spaces, unit=self.bound.unit)
         waits = await self._reason_to_wait(tasks)
-        plan, delta = await self._plan(), self._rules.privacy_delta
-        spent, lifetime = await self._store.privacy_ledger.spent_nano_rho(), await self._lifetime()
+        terms, delta = await self._terms(), self._rules.privacy_delta
+        spent, plan = await self._store.privacy_ledger.spent_nano_rho(), terms.plan
         return PrivacyStatus(
             rules=self._rules,
             pairs=self.bound.pairs,
             spent_epsilon=epsilon_of(spent, delta),
             next_epsilon=epsilon_of(spent + plan.nano_rho, delta),
-            releases_left=max(0, lifetime - spent) // plan.nano_rho,
+            releases_left=max(0, terms.lifetime_nano_rho - spent) // plan.nano_rho,
             pending=tuple(await self._store.releases.pending()),
             sent=tuple(await self._store.releases.sent()),
             opt_outs=await self._store.opt_outs.list(),
@@ -233,44 +234,8 @@ class PrivacyManager:
         self, tasks: UnreleasedTasks, contributors: int | None = None
     ) -> Prepared | None:
         """Return why nothing is released now; None where it can be."""
-        count, least = tasks.task_count, self._rules.minimum_tasks
-        if count == 0:
-            return Prepared(Preparation.NOTHING_NEW, "nothing new: no task has ended since the last release")
-        if count < least:
-            words = (
-                f"{count:,} finished tasks wait for {least - count:,} more: a release of fewer than "
-                f"{least:,} (team.minimum_tasks) would drown in its own noise"
-            )
-            return Prepared(Preparation.WAITING, words, count)
-        cohort = self._combining.minimum_cohort
-        if contributors is not None and contributors < cohort:
-            words = (
-                f"the team has {contributors} contributor{'s' * (contributors != 1)}, and at least {cohort} "
-                "are needed (team.minimum_cohort): among fewer, what is known together says too much about "
-                "each; nothing was spent, push again when the team has grown"
-            )
-            return Prepared(Preparation.REFUSED, words, count)
-        plan = await self._plan()
-        try:
-            check_worth(
-                self._unit_count(tasks),
-                contributors or cohort,
-                plan,
-                len(self.spaces),
-                self._combining,
-            )
-        except PrivacyError as error:
-            return Prepared(Preparation.REFUSED, str(error), count)
         spent = await self._store.privacy_ledger.spent_nano_rho()
-        if spent + plan.nano_rho > await self._lifetime():
-            words = (
-                f"all releases together have cost ε = {epsilon_of(spent, self._rules.privacy_delta):.2f} of "
-                f"{self._rules.privacy_epsilon_lifetime:g}, and one more does not fit; nothing leaves any "
-                "more. What the team knows can still be pulled. Raising team.privacy_epsilon_lifetime "
-                "weakens the promise made to everybody whose tasks were released: ask them first"
-            )
-            return Prepared(Preparation.REFUSED, words, count)
-        return None
+        return reason_to_wait(tasks, await self._terms(), spent, contributors)
 
     def _next_words(self, tasks: UnreleasedTasks, waits: Prepared | None) -> str:
         if not self._rules.is_sharing:
@@ -279,23 +244,10 @@ class PrivacyManager:
             f"{tasks.task_count:,} finished tasks leave with the next push" if waits is None else waits.words
         )
 
-    def _unit_count(self, tasks: UnreleasedTasks) -> int:
-        """Return how many protected units wait, of all agents together.
-
-        How they are spread over agents is protected: a decision by it would say something about them.
-        """
-        match self.bound.unit:
-            case ProtectedUnit.TASK:
-                return tasks.task_count
-            case ProtectedUnit.DEVELOPER:
-                return tasks.developer_count
-            case _ as never:
-                assert_never(never)
-
     async def _made_of(self, tasks: UnreleasedTasks, progress: Progress) -> PreparedRelease:
         """Return the release of these tasks, with its noise. The event loop lives on meanwhile."""
         exact = await asyncio.to_thread(self.count, tasks, self.bound)
-        plan, parts = await self._plan(), dict[str, bytes]()
+        plan, parts = (await self._terms()).plan, dict[str, bytes]()
         for done, (agent, counts) in enumerate(exact.items()):
             progress("drawing noise for every cell", done, len(exact))
             parts[agent] = encode(await asyncio.to_thread(noised, counts, plan.scales))
@@ -322,16 +274,18 @@ class PrivacyManager:
             agents=tuple((name, space.fingerprint) for name, space in self.spaces.items()),
         )
 
-    async def _plan(self) -> ReleasePlan:
-        """Return the noise a release needs, worked out once."""
-        if self._planned is None:
-            rules = self._rules
-            self._planned = await asyncio.to_thread(
-                plan_release,
-                *(self.bound, len(self.spaces), rules.privacy_epsilon_per_release, rules.privacy_delta),
+    async def _terms(self) -> Terms:
+        """Return the noise a release needs and what it may cost, worked out once."""
+        if self._agreed is None:
+            rules, count = self._rules, len(self.spaces)
+            delta = rules.privacy_delta
+            self._agreed = Terms(
+                rules,
+                self._combining,
+                await asyncio.to_thread(
+                    plan_release, self.bound, count, rules.privacy_epsilon_per_release, delta
+                ),
+                count,
+                await asyncio.to_thread(largest_nano_rho, rules.privacy_epsilon_lifetime, delta),
             )
-        return self._planned
-
-    async def _lifetime(self) -> int:
-        rules = self._rules
-        return await asyncio.to_thread(largest_nano_rho, rules.privacy_epsilon_lifetime, rules.privacy_delta)
+        return self._agreed

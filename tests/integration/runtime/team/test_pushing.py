@@ -1,12 +1,13 @@
 """Pushing: what is new leaves once, with the server away it is caught up with."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from qe_core.errors import PrivacyError
-from qe_core.runtime.team.reports import Preparation
+from qe_core.runtime.team.reports import Preparation, PushReport
 from qe_core.store.team import TeamEvent
 from tests.integration.runtime.team.nursery import AGENTS, Contributor, sharing
 
@@ -134,3 +135,20 @@ async def test_whether_a_release_is_made_does_not_depend_on_how_tasks_are_spread
     for contributor in (alike, moved):
         async with contributor.opened() as (_, coordinator):
             assert (await coordinator.privacy.prepare_release(3)).outcome is outcome
+
+
+async def test_of_pushes_at_the_same_time_one_releases_and_the_other_finds_nothing(
+    pusher: Contributor,
+) -> None:
+    await pusher.learn("one", "two")
+
+    async def pushed() -> PushReport:
+        async with pusher.opened() as (_, coordinator):
+            return await coordinator.push_to_central()
+
+    reports = await asyncio.gather(*(pushed() for _ in range(3)))
+    outcomes = sorted(report.prepared.outcome for report in reports)
+    assert outcomes == [Preparation.NOTHING_NEW, Preparation.NOTHING_NEW, Preparation.RELEASED]
+    async with pusher.opened() as (store, _):
+        assert len(await store.privacy_ledger.entries()) == 1
+        assert len(await store.releases.sent()) == 1
