@@ -45,7 +45,7 @@ def main(
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         findings = list(pool.map(audit, mechanisms, cases, runs, repeat(error), repeat(seed)))
     product, planted = findings[: -len(PLANTED)], findings[-len(PLANTED) :]
-    print(f"{cells:,} noisy numbers per neighbour, {confidence:.4%} sure of all figures together\n")  # noqa: T201
+    print(f"{cells:,} noisy numbers per neighbour, {100 * confidence:g} % sure of all figures together\n")  # noqa: T201
     print("\n".join(product_table(product)), "\n")  # noqa: T201
     print("\n".join(planted_table(planted)))  # noqa: T201
     if picture is not None:
