@@ -14,6 +14,7 @@ import dagster as dg
 
 from qe_core.config import Settings
 from qe_core.fleet import registry
+from qe_core.privacy.shared_knowledge import PESSIMISM
 from qe_core.store.team import LedgerEntry, ReleaseRecord, TeamTable
 from qe_pipelines.defs.team_sync.knowledge import tables_in_use
 from qe_pipelines.resources import FleetDatabase, FleetSettings
@@ -136,7 +137,7 @@ async def judged_knowledge(database: FleetDatabase, settings: Settings) -> list[
 def value_faults(table: TeamTable, settings: Settings) -> Iterator[str]:
     """Yield that a table of the team holds values nobody can earn."""
     discount = registry().get(table.agent).discount_or(settings.learning.discount)
-    penalty = settings.learning.pessimism_standard_errors * float(table.evidence.error.max())
+    penalty = PESSIMISM * float(table.evidence.error.max())
     limit = (settings.team.clip_bound_points + penalty) / (1.0 - discount)
     beyond = int((abs(table.evidence.q) > limit).sum())
     if beyond:
