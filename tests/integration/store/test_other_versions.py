@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qe_core.errors import DatabaseUnavailableError
 from qe_core.learning.affine_updates import AffineUpdates
 from qe_core.learning.q_table import QTable, quantised_weights
 from qe_core.rollout.assignment import Arm
 from qe_core.store import Store, migrate
 from qe_core.store.ab_tests import UnitRow
+from qe_core.store.central import TeamCuration, TeamServer
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import THROWAWAY_SETTINGS, execute
 from tests.integration.store.playing import (
@@ -25,6 +27,7 @@ from tests.integration.store.playing import (
 from tests.integration.store.rows import FINGERPRINT, experiences
 from tests.integration.store.test_migration import check_that_every_row_is_kept
 from tests.recording import as_batch, record
+from tests.unit.store.central.releases import SPACE, header, part
 
 
 @pytest.fixture
@@ -93,3 +96,22 @@ async def test_policies_are_frozen_tested_and_taken_back_on_postgresql_16(old_st
         assert await learned_rewards(old_store) == [1.0, 1.0]
         assert len(await old_store.policies.recent_outcomes(AGENT, None, 10)) == 2
         assert (await old_store.policies.thin(datetime.now(UTC) + timedelta(days=99))).versions == 0
+
+
+async def test_a_team_is_founded_joined_and_left_on_postgresql_16(server_directory: Path) -> None:
+    with EmbeddedServer(server_directory / "team", version=16, settings=THROWAWAY_SETTINGS) as server:
+        await migrate(server.url())
+        async with TeamCuration.connect(server.url()) as curation:
+            assert await curation.found()
+            assert not await curation.found()
+            await curation.close_other_databases()
+            assert await curation.openings() == []
+            await curation.register([SPACE])
+            url = await curation.invite("ada")
+            async with TeamServer.connect(url) as member:
+                assert (await member.submit(header(), {SPACE.agent: part(1)})).is_new
+                assert len(await member.own_releases()) == 1
+                await curation.revoke("ada", is_left_out=True)
+                with pytest.raises(DatabaseUnavailableError):
+                    await member.hello()
+            assert [one async for one in curation.contributions(SPACE.agent)] == []

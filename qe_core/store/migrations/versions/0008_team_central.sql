@@ -621,8 +621,13 @@ BEGIN
             AND NOT EXISTS (SELECT FROM team.members WHERE login = rolname)
     LOOP
         PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ended;
-        EXECUTE format('DROP ROLE %I', ended);
-        dropped := dropped + 1;
+        BEGIN
+            EXECUTE format('DROP ROLE %I', ended);
+            dropped := dropped + 1;
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            -- It made something in another database that was open to it. It stays, without login or rights.
+            RAISE WARNING 'role % owns objects in another database and is left behind without login', ended;
+        END;
     END LOOP;
     RETURN dropped;
 END;

@@ -251,3 +251,19 @@ async def test_no_history_can_be_changed(curation: TeamCuration, database_url: s
                 await owner.execute(statement)
     finally:
         await owner.close()
+
+
+async def test_a_login_that_owns_something_elsewhere_is_left_without_login(
+    curation: TeamCuration, member_url: str, empty_database_url: str
+) -> None:
+    login = member_url.removeprefix("postgresql://").partition(":")[0]
+    elsewhere = await asyncpg.connect(empty_database_url)
+    try:
+        await elsewhere.execute(f'CREATE TABLE theirs (a int); ALTER TABLE theirs OWNER TO "{login}"')
+        await curation.revoke("runner-1")
+        assert await elsewhere.fetchval("SELECT NOT rolcanlogin FROM pg_roles WHERE rolname = $1", login)
+        await curation.invite("runner-2")
+        await curation.revoke("runner-2")
+        await elsewhere.execute(f'DROP TABLE theirs; DROP ROLE "{login}"')
+    finally:
+        await elsewhere.close()

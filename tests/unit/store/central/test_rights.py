@@ -190,11 +190,12 @@ async def test_logins_tell_nobodys_name_and_members_know_no_other(
     assert hidden is not False
 
 
-async def test_a_login_has_few_connections(member_url: str) -> None:
+async def test_a_login_has_few_connections_and_little_room_for_temporary_files(member_url: str) -> None:
     opened = [await asyncpg.connect(member_url) for _ in range(4)]
     try:
         with pytest.raises(asyncpg.TooManyConnectionsError):
             await asyncpg.connect(member_url)
+        assert await opened[0].fetchval("SHOW temp_file_limit") == "64MB"
     finally:
         for connection in opened:
             await connection.close()
