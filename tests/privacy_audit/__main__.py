@@ -31,7 +31,7 @@ PLANTED = (
 
 
 def main(
-    cells: Annotated[int, typer.Option(min=50_000, help="Noisy numbers drawn per neighbour.")] = 3_000_000,
+    cells: Annotated[int, typer.Option(min=50_000, help="Noisy numbers drawn per neighbour.")] = 2_000_000,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999999, help="Of all figures together.")] = 0.95,
     processes: Annotated[int, typer.Option(min=1, help="At once.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the choice among a unit's pairs; noise has none.")] = 0,

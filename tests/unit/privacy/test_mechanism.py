@@ -92,7 +92,7 @@ def test_cells_are_independent_in_one_call_and_between_calls() -> None:
 
 
 def test_every_cell_has_noise_whether_visited_or_not() -> None:
-    # With σ = 50 a cell stays 0 with chance 0.008: that 12 named cells all do in 9 releases is 10^-225.
+    # With σ = 50 a cell stays 0 with chance 0.008, in all of 9 releases with 10^-19; there are 37 cells.
     scales = NoiseScales(50.0, 50.0, 50.0, 50.0)
     released = [noised(AgentStatistics.zeros(SPACE), scales) for _ in range(9)]
     for kind in ("visits", "rewards", "transitions"):
