@@ -21,6 +21,7 @@ from qe_core.runtime.overview import Overview, fleet_overview
 from qe_core.runtime.pilot_figures import PilotFigures, pilot_figures
 from qe_core.runtime.rollout_figures import RolloutFigures, rollout_figures
 from qe_core.runtime.sessions import PILOT
+from qe_core.runtime.team_figures import TeamFigures, team_figures
 from qe_core.runtime.value_reached import ValueReached
 from qe_core.store import Level, StatsWindow, Store, StoredTable
 
@@ -110,6 +111,7 @@ class FleetFigures:
         newest: when the newest experience happened, in words; the only date there is.
         curves: shipped learning curves of agents whose contract is still the one that was played.
         rollout: what serves, what is tested, what was taken back, and open alerts.
+        team: what was shared with a team, at what price, and what it knows.
     """
 
     agents: tuple[AgentFigures, ...]
@@ -121,6 +123,7 @@ class FleetFigures:
     newest: str
     curves: tuple[LearningCurve, ...]
     rollout: RolloutFigures
+    team: TeamFigures
 
 
 Tables = Mapping[tuple[Level, str], StoredTable]
@@ -164,6 +167,7 @@ async def fleet_figures(
         else "never",
         curves=_curves(fleet),
         rollout=await rollout_figures(store, fleet),
+        team=await team_figures(store, fleet, settings),
     )
 
 

@@ -1,7 +1,8 @@
 """The report's page: what was learned, by whom, how good it is and how to check it.
 
 What belongs here: the order of sections and their words. What does not: drawing (`charts`), style
-(`style`), the sections on the pilot (`pilot`), on what serves (`rollout`) and on the optimum (`optimum`).
+(`style`), the sections on the pilot (`pilot`), on what serves (`rollout`), on the team (`team`)
+and on the optimum (`optimum`).
 """
 
 from html import escape
@@ -13,6 +14,7 @@ from qe_core.runtime.report.optimum import optimum_section
 from qe_core.runtime.report.pilot import pilot_section
 from qe_core.runtime.report.rollout import alerts_section, rollout_section
 from qe_core.runtime.report.style import STYLE_SHEET
+from qe_core.runtime.report.team import team_section
 
 VERDICT_CLASSES = {"converged": "good", "diverging": "bad", "stale": "warn"}
 
@@ -23,6 +25,7 @@ def page(figures: FleetFigures) -> str:
         _header(figures),
         alerts_section(figures.rollout),
         rollout_section(figures.rollout),
+        team_section(figures.team),
         _reached_section(figures),
         optimum_section(figures.curves),
         pilot_section(figures.pilot),

@@ -5,7 +5,7 @@ does not: where the team's knowledge comes from (`sharing`) and showing what cam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from qe_core.config import Settings
 from qe_core.environments.world import World
 from qe_core.hierarchy.merging import merged
 from qe_core.learning.arrays import Float64Array, Int64Array
+from qe_core.learning.empirical_mdp import q_table_from_transitions
 from qe_core.learning.q_table import QTable, greedy_actions
 from qe_core.learning.team_evidence import TeamEvidence
-from qe_core.privacy.shared_knowledge import PESSIMISM
 from qe_core.runtime.experiments.fleets import table_of
 from qe_core.runtime.experiments.transfer import CHECKPOINTS, TARGETS, episodes_until, median_interval
 from qe_core.runtime.parameters import confidence_settings, merge_settings
+from qe_core.runtime.rebuilding import team_caution
 from qe_core.runtime.training import TrainingPlan, simulated_play
 
 LOOKS = (0, *CHECKPOINTS)
@@ -85,29 +86,23 @@ def newcomer_curves(
     discount = world.discount_or_own(world.contract.discount_or(settings.learning.discount))
     optimum = world.optimal_value(discount)
     merging = merge_settings(settings)
-    as_careful = as_careful_as_the_team(settings)
     nothing_sent = np.zeros((world.state_count, world.action_count))
     alone, helped = (np.empty((len(seeds), len(LOOKS))) for _ in range(2))
     for row, seed in enumerate(seeds):
         plan = TrainingPlan(world.contract.name, LOOKS[-1], world.world_seed, seed)
         log = simulated_play(world, settings)(plan, None)
         for column, stop in enumerate(np.searchsorted(log.episode, LOOKS).tolist()):
-            own = table_of(world, log.transitions.slice(0, stop), settings)
-            both = own
+            steps = log.transitions.slice(0, stop)
+            own = both = table_of(world, steps, settings)
             if evidence is not None:
-                careful = table_of(world, log.transitions.slice(0, stop), as_careful)
+                wary = q_table_from_transitions(
+                    steps, world.state_count, world.action_count, discount, team_caution(settings)
+                )
+                careful = replace(own, q=wary.q)
                 both = merged(careful, evidence, nothing_sent, merging, confidence_settings(settings)).table
             for shares, table in ((alone, own), (helped, both)):
                 shares[row, column] = world.value_of(known_best(table), discount) / optimum
     return NewcomerCurves(world.contract.name, alone, helped)
-
-
-def as_careful_as_the_team(settings: Settings) -> Settings:
-    """Return settings under which an own table is as cautious as a team's, so that both can be compared."""
-    learning = settings.learning
-    pessimism = max(PESSIMISM, learning.pessimism_standard_errors)
-    careful = learning.model_copy(update={"pessimism_standard_errors": pessimism})
-    return settings.model_copy(update={"learning": careful})
 
 
 def known_best(table: QTable) -> Int64Array:
