@@ -67,7 +67,7 @@ async def open_live(
         reading: sizes and deadlines of lookups.
         identity: whose the experiences are that this process records.
     """
-    writer = UpdateWriter(database.connect_alone, settings, identity)
+    writer = UpdateWriter(database.connect_alone, settings, identity=identity)
     reader = Reader(database.connect_alone, writer, reading)
     # Loading compiled code takes a second: before the first agent waits for it, and beside the event loop.
     await asyncio.to_thread(warm_up)

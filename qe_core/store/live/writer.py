@@ -74,16 +74,16 @@ class UpdateWriter:
     Args:
         connect: opens one connection.
         settings: sizes and deadlines.
-        identity: whose the experiences are that it records.
         clock: the present, aware.
+        identity: whose the experiences are that it records.
     """
 
     def __init__(
         self,
         connect: Connect,
         settings: LiveSettings,
-        identity: Identity = NOBODY,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        identity: Identity = NOBODY,
     ) -> None:
         self.writer_id = uuid4()
         self._connect = connect

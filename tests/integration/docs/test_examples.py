@@ -10,6 +10,7 @@ import pytest
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = {
     "how-to/decide-and-record.md": "durable as version 1",
+    "how-to/keep-private.md": "recording for nobody who was named",
     "how-to/roll-out.md": "decided by version",
     "how-to/share-with-your-team.md": "sharing is off: nothing leaves",
 }

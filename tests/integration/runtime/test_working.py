@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qe_core.config import Settings
-from qe_core.errors import UnknownAgentError
+from qe_core.errors import ConfigError, UnknownAgentError
 from qe_core.fleet import registry
 from qe_core.learning.divergence_response import NEUTRAL, Adjustment
 from qe_core.learning.exploration import ExponentialSchedule
@@ -68,4 +68,12 @@ async def test_what_an_agent_cannot_be_made_of_is_refused(store: Store) -> None:
                 pass
         with pytest.raises(StrategyError):
             async with agent_at_work(store, live, CONTRACT, {}, Settings(), rng):
+                pass
+
+
+async def test_an_agent_does_not_learn_for_somebody_the_store_does_not_know(store: Store) -> None:
+    settings = Settings.model_validate({"team": {"developer": "ada"}})
+    async with store.live() as live:
+        with pytest.raises(ConfigError, match="team.developer is set, but the store was opened without it"):
+            async with agent_at_work(store, live, CONTRACT, STRATEGIES, settings, np.random.default_rng(1)):
                 pass
