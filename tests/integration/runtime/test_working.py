@@ -74,6 +74,6 @@ async def test_what_an_agent_cannot_be_made_of_is_refused(store: Store) -> None:
 async def test_an_agent_does_not_learn_for_somebody_the_store_does_not_know(store: Store) -> None:
     settings = Settings.model_validate({"team": {"developer": "ada"}})
     async with store.live() as live:
-        with pytest.raises(ConfigError, match="team.developer is set, but the store was opened without it"):
+        with pytest.raises(ConfigError, match="is set, but the store was opened without it"):
             async with agent_at_work(store, live, CONTRACT, STRATEGIES, settings, np.random.default_rng(1)):
                 pass
