@@ -165,9 +165,15 @@ DELETE FROM released_chunks
 WHERE release_id = $1;
 
 -- name: reopen_chunks
--- Keep chunks at hand whose last task ended in a release that was withdrawn.
+-- Keep chunks at hand that may hold steps of tasks a withdrawn release frees; the next release closes others.
 UPDATE released_chunks SET closed_by = null
-WHERE closed_by = $1;
+WHERE
+    closed_by IN (
+        SELECT later.release_id
+        FROM team_releases AS withdrawn
+        INNER JOIN team_releases AS later ON withdrawn.made_at <= later.made_at
+        WHERE withdrawn.release_id = $1
+    );
 
 -- name: read_sent_parts
 -- The noisy counts of one agent under one contract that the team's server has, or may have.
