@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from qe_core.learning.empirical_mdp import EmpiricalMdp, q_table_from_mdp, solve_empirical_mdp
 from qe_core.store import Store
+from qe_core.store.identity import Identity
 from tests.conftest import execute
 from tests.integration.store.retaining import KEEP_DAYS, KEEP_NEWEST
 from tests.integration.store.rows import FINGERPRINT, START, experiences
@@ -249,6 +250,21 @@ async def test_what_a_detached_partition_holds_unfolded_goes_back_into_the_log(
     after = await observed(store)
     np.testing.assert_array_equal(after.count, before.count)
     np.testing.assert_allclose(after.reward_mean, before.reward_mean, rtol=1e-12)
+
+
+async def test_what_goes_back_into_the_log_still_belongs_to_whom_it_was_made_for(database_url: str) -> None:
+    ada = Identity("a" * 32, "b" * 32)
+    async with Store.connect(database_url, identity=ada) as store:
+        await fill(store, database_url, 3)
+        [(name,)] = query(
+            database_url, "SELECT tableoid::regclass::text FROM experience_chunks ORDER BY arrived_at LIMIT 1"
+        )
+        execute(database_url, "ALTER TABLE experience_chunks DETACH PARTITION {} CONCURRENTLY", name)
+        await store.retention.run(KEEP_DAYS, 1_000)
+    found = query(
+        database_url, "SELECT developer, project, sum(experiences)::int FROM learnable_chunks GROUP BY 1, 2"
+    )
+    assert found == [("a" * 32, "b" * 32, 120)]
 
 
 def start(url: str) -> subprocess.Popen[str]:
