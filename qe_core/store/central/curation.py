@@ -81,7 +81,7 @@ class TeamCuration:
 
     async def is_founded(self) -> bool:
         """Return whether this database serves a team."""
-        return bool(await self._database.fetch("team_identity"))
+        return bool(await self._rows("team_identity"))
 
     async def close_other_databases(self) -> None:
         """Let nobody connect to other databases of this server by default, as far as this login may.
@@ -93,7 +93,7 @@ class TeamCuration:
 
     async def openings(self) -> list[str]:
         """Return what founding could not close to members, in words; ideally nothing."""
-        return [row["opening"] for row in await self._database.fetch("team_openings")]
+        return [row["opening"] for row in await self._rows("team_openings")]
 
     async def invite(self, name: str, by: str = CURATOR, address: str | None = None) -> str:
         """Create a login for one contributor and return its address, which holds the password, once.
@@ -169,7 +169,7 @@ class TeamCuration:
 
     async def members(self) -> list[Member]:
         """Return everybody who was ever invited, by name."""
-        return [Member(**dict(row)) for row in await self._database.fetch("team_members")]
+        return [Member(**dict(row)) for row in await self._rows("team_members")]
 
     async def contributions(self, agent: str) -> AsyncGenerator[StoredContribution]:
         """Yield what counts about an agent under its present contract, member by member, of one moment."""
@@ -188,7 +188,7 @@ class TeamCuration:
 
     async def all_set_aside(self) -> list[SetAside]:
         """Return what no build uses, and why, the latest first."""
-        return [SetAside(**dict(row)) for row in await self._database.fetch("team_all_set_aside")]
+        return [SetAside(**dict(row)) for row in await self._rows("team_all_set_aside")]
 
     async def publish(
         self,
@@ -237,7 +237,7 @@ class TeamCuration:
         """Return every table that was published, the newest first."""
         return [
             Publication(**{**row, "lineage": json.loads(row["lineage"])})
-            for row in map(dict, await self._database.fetch("team_publications"))
+            for row in map(dict, await self._rows("team_publications"))
         ]
 
     @asynccontextmanager
@@ -258,8 +258,14 @@ class TeamCuration:
         """Return what was done, the latest first."""
         return [
             CuratorEntry(**{**row, "details": json.loads(row["details"])})
-            for row in map(dict, await self._database.fetch("team_log", limit))
+            for row in map(dict, await self._rows("team_log", limit))
         ]
+
+    async def _rows(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
+        try:
+            return await self._database.fetch(statement, *parameters)
+        except asyncpg.PostgresError as error:
+            raise in_words(error) from error
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[Connection]:

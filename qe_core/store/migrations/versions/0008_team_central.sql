@@ -428,7 +428,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         pronamespace = 'pg_catalog'::regnamespace
         AND (
             proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_import', 'lowrite', 'lo_open')
-            OR proname ~ '^pg_(try_)?advisory_'
+            OR proname ~ '^pg_(try_)?advisory_(xact_)?lock'
             OR proname = 'pg_notify'
         )
 $$;

@@ -132,11 +132,21 @@ async def test_an_owner_that_is_no_superuser_can_found_invite_and_revoke(
         await admin.close()
 
 
-async def test_a_login_that_may_not_create_roles_is_told(curation: TeamCuration, member_url: str) -> None:
-    with pytest.raises(Exception, match="permission denied") as refusal:
-        async with TeamCuration.connect(member_url) as intruder:
-            await intruder.found()
-    assert not isinstance(refusal.value, AssertionError)
+async def test_a_login_without_the_rights_is_told(curation: TeamCuration, database_url: str) -> None:
+    admin = await asyncpg.connect(database_url)
+    try:
+        name = f"weak_{await admin.fetchval('SELECT current_database()')}"
+        await admin.execute(
+            f"CREATE ROLE {name} LOGIN PASSWORD 'simple'; GRANT CONNECT ON DATABASE "
+            f"{await admin.fetchval('SELECT current_database()')} TO {name}; "
+            f"GRANT USAGE ON SCHEMA public, team TO {name}; GRANT SELECT ON alembic_version TO {name}"
+        )
+    finally:
+        await admin.close()
+    async with TeamCuration.connect(database_url.replace("qe@/", f"{name}:simple@/")) as weak:
+        for asked in (weak.found(), weak.invite("ada"), weak.members(), weak.log(), weak.is_founded()):
+            with pytest.raises(TeamError, match="may not do that"):
+                await asked
 
 
 async def test_a_curator_reads_and_publishes_and_does_not_invite(
