@@ -77,13 +77,16 @@ class Team(RuleBasedStateMachine):
 
     @initialize()
     def found(self) -> None:
-        """Found the team and give everybody a database."""
+        """Found the team, give everybody a database, and let everybody share something."""
         self.central = self._database()
         urls = self.runner.run(founded(self.central, SIZE))
         rules = sharing(privacy_epsilon_per_release=5.0)
         self.contributors = [
             Contributor(f"member-{number}", self._database(), url, rules) for number, url in enumerate(urls)
         ]
+        for member in range(SIZE):
+            self._learn(member, AGENTS[0], None, 3, is_finished=True)
+            self._push(member)
 
     @rule(member=who, agent=agents, developer=developers, size=st.integers(1, 3), is_finished=st.booleans())
     def learn(self, member: int, agent: str, developer: str | None, size: int, is_finished: bool) -> None:
@@ -147,11 +150,45 @@ class Team(RuleBasedStateMachine):
         self.tally["cuts and repairs"] += 1
         self.cut ^= {member}
 
-    @rule(member=who, act=st.sampled_from(list(Act)), moment=st.integers(0, 10))
     @precondition(lambda self: self.is_killing)
-    def kill(self, member: int, act: Act, moment: int) -> None:
-        """Kill a process that does something, at some moment of it."""
-        if killed(act, moment % len(MOMENTS[act]), self._connected(member), self.central):
+    @rule(member=who, moment=st.sampled_from(range(len(MOMENTS[Act.PUSH]))))
+    def kill_push(self, member: int, moment: int) -> None:
+        """Kill a push that has something to release."""
+        self._learn(member, AGENTS[0], None, 2, is_finished=True)
+        self._kill(Act.PUSH, moment, member)
+
+    @precondition(lambda self: self.is_killing)
+    @rule(member=who, moment=st.sampled_from(range(len(MOMENTS[Act.PULL]))))
+    def kill_pull(self, member: int, moment: int) -> None:
+        """Kill a pull of something new; the next one completes it, with the server away as well."""
+        self._share_news((member + 1) % SIZE)
+        self.runner.run(self._built())
+        self._kill(Act.PULL, moment, member)
+        self.runner.run(self._pulled(member, again=False))
+        self.runner.run(self._all_merged(member))
+
+    @precondition(lambda self: self.is_killing)
+    @rule(member=who, moment=st.sampled_from(range(len(MOMENTS[Act.UNDO]))))
+    def kill_undo(self, member: int, moment: int) -> None:
+        """Kill the undoing of a pull; the next pull completes it."""
+        self.runner.run(self._pulled(member, again=True))
+        self._kill(Act.UNDO, moment, member)
+        self.runner.run(self._pulled(member, again=False))
+        self.runner.run(self._all_merged(member))
+
+    @precondition(lambda self: self.is_killing)
+    @rule(member=who, moment=st.sampled_from(range(len(MOMENTS[Act.BUILD]))))
+    def kill_build(self, member: int, moment: int) -> None:
+        """Kill a build that has something to publish."""
+        self._share_news(member)
+        self._kill(Act.BUILD, moment, member)
+
+    def _share_news(self, member: int) -> None:
+        self._learn(member, AGENTS[0], None, 2, is_finished=True)
+        self._push(member)
+
+    def _kill(self, act: Act, moment: int, member: int) -> None:
+        if killed(act, moment, self._connected(member), self.central):
             self.tally[f"killed in a {act}"] += 1
         self._observe(member)
 
@@ -293,9 +330,15 @@ class Team(RuleBasedStateMachine):
 
         return PublicSpace.of(registry().get(agent))
 
+    async def _all_merged(self, member: int) -> None:
+        """Hold that every agent's own table was built with the team's table in use."""
+        async with self.contributors[member].opened() as (_, coordinator):
+            assert all(table.is_merged for table in (await coordinator.status()).tables)
+
     async def _own_evidence(self, member: int) -> None:
         """Hold the visits of the agents' tables against the log: nothing pulled is among them."""
         model = self.members[member]
+        await self._all_merged(member)
         async with Store.connect(self.contributors[member].url) as store:
             for contract in FLEET:
                 await rebuild(store, contract, self.contributors[member].settings)
