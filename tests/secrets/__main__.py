@@ -29,7 +29,11 @@ def main(
             with EmbeddedServer(Path(place) / "local", settings={"fsync": "off"}) as local:
                 evidence = asyncio.run(searched(Path(place), local, seed + number))
         typer.echo(as_markdown(evidence))
-        typer.echo(f"the contributor says: {evidence.said}; the line was cut {evidence.cuts} times")
+        said = evidence.said
+        typer.echo(
+            f"the contributor sent {said['sent']} releases, pulled {said['pulled']} tables, was refused "
+            f"{said['refused']} times, and lost the line or was not let in {sum(map(bool, said['trouble']))} times"
+        )
         typer.echo(f"secrets: {kinds(evidence)}")
         typer.echo(
             f"seed {seed + number}, {evidence.pattern_count:,} forms, {evidence.releases} releases, "

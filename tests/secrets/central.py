@@ -6,6 +6,7 @@ What belongs here: founding it, and reading all it holds: files, log, values. Wh
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from errno import ENXIO
 from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -126,9 +127,15 @@ class Files:
     def changed(self) -> Iterator[bytes]:
         """Yield the content of every file that has changed since the last time."""
         for path in sorted(self._directory.rglob("*")):
-            if not path.is_file():
+            try:
+                content = path.read_bytes()
+            except (IsADirectoryError, FileNotFoundError):
+                # A directory, or a file that the server removed meanwhile.
                 continue
-            content = path.read_bytes()
+            except OSError as error:
+                if error.errno == ENXIO:  # its socket
+                    continue
+                raise
             digest = blake2b(content, digest_size=16).digest()
             if digest not in self._seen:
                 self._seen.add(digest)
