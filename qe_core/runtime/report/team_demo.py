@@ -80,10 +80,10 @@ def _newcomer_section(figures: TeamDemoFigures) -> str:
     charts = "".join(_chart(one) for one in figures.curves)
     ended = (
         f'<p class="note">The database <code>{escape(figures.newcomer_database)}</code> really pulled and '
-        "then "
-        f"played {figures.newcomer_episodes:,} episodes of each agent: the tables stored in it are worth "
+        f"then played {figures.newcomer_episodes:,} episodes of each agent: the tables stored in it are worth "
         f"{figures.newcomer_share:.1%} of the optimum on average. Intervals are 90 %, by bootstrap over "
-        "newcomers.</p>"
+        "newcomers. Alone, a newcomer's table knows only its own log; what agents of the fleet tell each other "
+        "is compared by <code>qe experiment transfer</code>.</p>"
     )
     return section(
         "How much faster a newcomer learns",
@@ -148,7 +148,13 @@ def _given_section(figures: TeamDemoFigures) -> str:
 def _excerpt(excerpt: Excerpt) -> str:
     headings = ["state", "action", "visits in its own log", "what left the machine"]
     rows = [
-        [escape(row.state), escape(row.action), f"{row.logged:,}", f"{row.shared:,}"] for row in excerpt.rows
+        [
+            f'<span class="wide">{escape(row.state)}</span>',
+            escape(row.action),
+            f"{row.logged:,}",
+            f"{row.shared:,}",
+        ]
+        for row in excerpt.rows
     ]
     return (
         f"<h3>{escape(excerpt.member)} about {escape(excerpt.agent)}</h3>"

@@ -38,7 +38,8 @@ async def invited(members: Sequence[Member]) -> dict[str, str]:
     A member keeps its address beside its key, so that it is invited once.
     """
     async with TeamCuration.connect(database_url(CENTRAL_DATABASE)) as curation:
-        await curation.found(BY)
+        if not await curation.is_founded():
+            await curation.found(BY)
         await curation.register(shareable_spaces().values(), BY)
         known = {member.name for member in await curation.members() if member.is_active}
         found = {}

@@ -84,7 +84,7 @@ def played_return(world, policy, discount, rng):
 def check_page(html):
     """Self-contained, whole, and about every agent."""
     assert not re.search(r"(src|href)\s*=|@import|url\(|<script", html)
-    assert html.count("<section>") == html.count("</section>") == 9
+    assert html.count("<section>") == html.count("</section>") == 10
     for name in registry().names():
         assert name in html
     assert "nan" not in re.sub(r"[a-z]*nan[a-z]+", "", html.lower())
