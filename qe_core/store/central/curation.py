@@ -63,7 +63,8 @@ class TeamCuration:
     async def found(self, by: str = CURATOR, name: str | None = None) -> bool:
         """Create the team's roles and close everything else to its members; return whether the team is new.
 
-        Safe to repeat: roles and rights that are missing, as after a restore, are put back.
+        Safe to repeat: roles and rights that are missing, as after a restore, are put back. Members whose
+        login is missing then count as revoked and can be invited again.
 
         Args:
             by: who does it.
@@ -76,6 +77,7 @@ class TeamCuration:
             is_new: bool = await connection.fetchval(
                 STATEMENTS["team_found"], name or database_name(self._url)
             )
+            await connection.execute(STATEMENTS["team_drop_closed_logins"])
             await _note(connection, "founded", by, {"is_new": is_new})
         return is_new
 
@@ -132,16 +134,17 @@ class TeamCuration:
             TeamError: there is no such member.
         """
         async with self._changing() as connection:
-            await connection.execute(STATEMENTS["team_revoke"], name)
+            await connection.execute(STATEMENTS["team_close_login"], name)
+        # Only now that nobody comes in any more, and before any row is locked: a session of the member may
+        # hold a lock on its own.
+        async with self._changing() as connection:
+            await connection.execute(STATEMENTS["team_drop_closed_logins"])
             rows = (
                 await connection.fetch(STATEMENTS["team_set_member_aside"], name, "its member was revoked")
                 if is_left_out
                 else []
             )
             await _note(connection, "revoked", by, {"name": name, "left_out": len(rows)})
-        # Only now, so that nobody comes in again between the end of the sessions and that of the login.
-        async with self._changing() as connection:
-            await connection.execute(STATEMENTS["team_drop_revoked_logins"])
         return len(rows)
 
     async def register(self, spaces: Iterable[PublicSpace], by: str = CURATOR) -> bool:

@@ -39,13 +39,13 @@ SELECT found.opening FROM team.openings() AS found (opening);
 -- Create a login for a member; its name.
 SELECT team.invite($1::text, $2::text);
 
--- name: team_revoke
--- Let a member's login in no more.
-SELECT team.revoke($1::text);
+-- name: team_close_login
+-- Let a member in no more.
+SELECT team.close_login($1::text);
 
--- name: team_drop_revoked_logins
--- End the sessions of revoked logins and remove them.
-SELECT team.drop_revoked_logins();
+-- name: team_drop_closed_logins
+-- End the sessions of closed logins and remove them.
+SELECT team.drop_closed_logins();
 
 -- name: team_retire_agents
 -- Use only these contracts from now on.

@@ -589,16 +589,15 @@ $$;
 
 COMMENT ON FUNCTION team.invite(text, text) IS 'Create a login for a member; the verifier is no password.';
 
-CREATE FUNCTION team.revoke(called text) RETURNS void
+CREATE FUNCTION team.close_login(called text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ended name;
+    -- Without a lock on the row: a session of the member may hold one for as long as it likes.
+    ended name := (SELECT login FROM team.members WHERE name = called);
 BEGIN
-    SELECT login INTO ended FROM team.members WHERE name = called AND login IS NOT NULL FOR UPDATE;
-    IF NOT FOUND THEN
+    IF ended IS NULL THEN
         RAISE EXCEPTION 'no member is called %; see: qe team members', called USING ERRCODE = 'QE010';
     END IF;
-    UPDATE team.members SET login = NULL WHERE name = called;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = ended) THEN
         EXECUTE format('ALTER ROLE %I NOLOGIN PASSWORD NULL', ended);
         EXECUTE format('REVOKE %I FROM %I', team.role_name('member'), ended);
@@ -606,35 +605,33 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION team.revoke(text) IS 'Let a login in no more; its sessions still have to be ended.';
+COMMENT ON FUNCTION team.close_login(text) IS 'Let a member in no more; its sessions still have to be ended.';
 
-CREATE FUNCTION team.drop_revoked_logins() RETURNS int
+CREATE FUNCTION team.drop_closed_logins() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     ended name;
-    dropped int := 0;
 BEGIN
     FOR ended IN
         SELECT rolname FROM pg_roles
-        WHERE
-            rolname ~ ('^' || team.role_name('[0-9a-f]{12}') || '$')
-            AND NOT EXISTS (SELECT FROM team.members WHERE login = rolname)
+        WHERE NOT rolcanlogin AND rolname ~ ('^' || team.role_name('[0-9a-f]{12}') || '$')
     LOOP
         PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ended;
         BEGIN
             EXECUTE format('DROP ROLE %I', ended);
-            dropped := dropped + 1;
         EXCEPTION WHEN dependent_objects_still_exist THEN
             -- It made something in another database that was open to it. It stays, without login or rights.
             RAISE WARNING 'role % owns objects in another database and is left behind without login', ended;
         END;
     END LOOP;
-    RETURN dropped;
+    UPDATE team.members SET login = NULL
+    WHERE
+        login IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = login AND rolcanlogin);
 END;
 $$;
 
-COMMENT ON FUNCTION team.drop_revoked_logins() IS 'End the sessions of revoked logins, and remove them.';
-
+COMMENT ON FUNCTION team.drop_closed_logins() IS 'End the sessions of closed logins, and remove them.';
 
 -- What PostgreSQL lets everybody do by default; founding grants members what is theirs.
 REVOKE ALL ON ALL ROUTINES IN SCHEMA team FROM public;

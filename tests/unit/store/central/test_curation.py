@@ -29,6 +29,23 @@ async def test_founding_is_safe_to_repeat(curation: TeamCuration, member_url: st
         assert (await server.hello()).name == "the testers"
 
 
+async def test_after_a_restore_without_roles_the_team_is_founded_again_and_members_are_invited_again(
+    curation: TeamCuration, member_url: str, database_url: str
+) -> None:
+    async with TeamServer.connect(member_url) as server:
+        await server.submit(header(), {SPACE.agent: part(1)})
+    login = member_url.removeprefix("postgresql://").partition(":")[0]
+    owner = await asyncpg.connect(database_url)
+    try:
+        group = await owner.fetchval("SELECT team.role_name('member')")
+        await owner.execute(f'DROP ROLE "{login}"; DROP OWNED BY "{group}"; DROP ROLE "{group}"')
+    finally:
+        await owner.close()
+    assert not await curation.found()
+    async with TeamServer.connect(await curation.invite("runner-1")) as server:
+        assert len(await server.own_releases()) == 1
+
+
 async def test_a_database_that_serves_no_team_says_so(database_url: str) -> None:
     async with TeamCuration.connect(database_url) as curation:
         assert not await curation.is_founded()
@@ -53,6 +70,38 @@ async def test_a_revoked_member_is_out_at_once_even_in_the_middle_of_a_session(
     (member,) = await curation.members()
     assert (member.is_active, member.releases) == (False, 1)
     assert len([one async for one in curation.contributions(SPACE.agent)]) == 1
+
+
+async def test_a_member_that_never_ends_its_transaction_is_revoked_all_the_same(
+    curation: TeamCuration, member_url: str
+) -> None:
+    stubborn = await asyncpg.connect(member_url)
+    try:
+        await stubborn.execute("BEGIN")
+        text = header().model_dump_json()
+        assert await stubborn.fetchval("SELECT team.submit($1, $2)", text, [part(1)])
+        await asyncio.wait_for(curation.revoke("runner-1"), timeout=20)
+        with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
+            await stubborn.execute("COMMIT")
+    finally:
+        stubborn.terminate()
+    assert [one async for one in curation.contributions(SPACE.agent)] == []
+    assert (await curation.members())[0].is_active is False
+
+
+async def test_a_revocation_that_was_killed_halfway_can_be_repeated(
+    curation: TeamCuration, member_url: str, database_url: str
+) -> None:
+    owner = await asyncpg.connect(database_url)
+    try:
+        await owner.execute("SELECT team.close_login('runner-1')")
+    finally:
+        await owner.close()
+    with pytest.raises(DatabaseUnavailableError, match="refuses the login"):
+        async with TeamServer.connect(member_url):
+            pass
+    await curation.revoke("runner-1")
+    assert (await curation.members())[0].is_active is False
 
 
 async def test_what_a_revoked_member_sent_can_be_left_out(curation: TeamCuration, member_url: str) -> None:

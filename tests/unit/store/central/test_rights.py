@@ -64,7 +64,7 @@ FORBIDDEN = {
     "lock a table": "BEGIN; LOCK TABLE team.contributions IN ACCESS SHARE MODE",
     "found": "SELECT team.found('mine')",
     "invite": "SELECT team.invite('friend', 'x')",
-    "revoke": "SELECT team.revoke('other')",
+    "revoke": "SELECT team.close_login('other')",
     "be asked who it is": "SELECT team.acting_member()",
     "create a table": "CREATE TABLE public.mine (a int)",
     "create a table in team": "CREATE TABLE team.mine (a int)",
