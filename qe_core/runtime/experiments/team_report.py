@@ -5,6 +5,7 @@ What belongs here: tables. What does not: the figures (`team_figures`), pictures
 
 from collections.abc import Sequence
 from math import isinf
+from typing import assert_never
 
 import numpy as np
 
@@ -36,14 +37,16 @@ def markdown_of(figures: Sequence[TeamFigures], settings: Settings) -> str:
     parts = [
         f"Value of the team's table to a newcomer without any own task, in % of the exact optimum; mean over "
         f"{', '.join(agents)}, worlds {min(worlds)} to {max(worlds)}. Always taking the baseline action "
-        f"reaches {baseline:.0%}. In brackets the lowest single one. δ = {settings.team.privacy_delta:g}.\n",
+        f"reaches {baseline:.0%}. In brackets the lowest single one. Where it says refused, "
+        "nothing is released, and the figure is what it would have been worth. "
+        f"δ = {settings.team.privacy_delta:g}.\n",
         f"**One task protected**, {settings.team.pairs_per_task} pairs a task; every database has released "
         f"{TASKS_PER_AGENT:,} tasks of each agent, once.\n",
-        _value_table(figures, ProtectedUnit.TASK, "databases"),
+        _value_table(figures, ProtectedUnit.TASK, "databases", settings),
         f"**One developer protected**, {settings.team.pairs_per_developer} pairs a developer, "
         f"{TASKS_OF_A_DEVELOPER} tasks of each agent a developer; the developers share {SHARED_DATABASES} "
         "databases, which is the best case.\n",
-        _value_table(figures, ProtectedUnit.DEVELOPER, "developers"),
+        _value_table(figures, ProtectedUnit.DEVELOPER, "developers", settings),
         "**Smallest useful cohort**: below it a release is refused.\n",
         worth_table(settings),
         f"**Newcomers that learn on**, with the tables of teams at ε = {NEWCOMER_EPSILON:g}, tasks "
@@ -72,7 +75,7 @@ def values_of(
     ]
 
 
-def _value_table(figures: Sequence[TeamFigures], unit: ProtectedUnit, name: str) -> str:
+def _value_table(figures: Sequence[TeamFigures], unit: ProtectedUnit, name: str, settings: Settings) -> str:
     lines = [
         f"| {name} | " + " | ".join("no noise" if isinf(e) else f"ε = {e:g}" for e in EPSILONS) + " |",
         "|---" * (1 + len(EPSILONS)) + "|",
@@ -83,11 +86,28 @@ def _value_table(figures: Sequence[TeamFigures], unit: ProtectedUnit, name: str)
             values = values_of(figures, unit, epsilon, size)
             known = [value for value in values if value is not None]
             if len(known) < len(values):
-                cells.append("refused" if not known else f"refused in {len(values) - len(known)}")
-            else:
-                cells.append(f"{np.mean(known):.0%} ({min(known):.0%})")
+                cells.append("refused")
+                continue
+            cell = f"{np.mean(known):.0%} ({min(known):.0%})"
+            cells.append(cell if _is_released(unit, epsilon, size, settings) else f"refused; {cell}")
         lines.append(f"| {size:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _is_released(unit: ProtectedUnit, epsilon: float, size: int, settings: Settings) -> bool:
+    """Return whether a database of such a team would release anything."""
+    if isinf(epsilon):
+        return True
+    match unit:
+        case ProtectedUnit.TASK:
+            units, databases = TASKS_PER_AGENT, size
+        case ProtectedUnit.DEVELOPER:
+            units, databases = size // SHARED_DATABASES, SHARED_DATABASES
+        case _ as never:
+            assert_never(never)
+    agents, bound = len(shareable_spaces()), contribution_bound(protecting(unit, settings))
+    plan = plan_release(bound, agents, epsilon, settings.team.privacy_delta)
+    return units >= worth_of(units, databases, plan, agents, combine_settings(settings)).unit_count
 
 
 def worth_table(settings: Settings) -> str:

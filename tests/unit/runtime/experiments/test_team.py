@@ -12,12 +12,22 @@ from qe_core.privacy.statistics import AgentStatistics
 from qe_core.privacy.units import AgentSteps, ProtectedUnit
 from qe_core.runtime.experiments import team_own_log
 from qe_core.runtime.experiments.team_crowd import Crowd
-from qe_core.runtime.experiments.team_figures import Team, noised_cells, protecting, steps_of
+from qe_core.runtime.experiments.team_figures import (
+    EPSILONS,
+    NEWCOMER_TEAMS,
+    Cell,
+    Team,
+    TeamFigures,
+    noised_cells,
+    protecting,
+    steps_of,
+)
 from qe_core.runtime.experiments.team_own_log import own_log_points
 from qe_core.runtime.experiments.team_picture import draw_own_log
-from qe_core.runtime.experiments.team_report import worth_table
+from qe_core.runtime.experiments.team_report import markdown_of, worth_table
 from qe_core.runtime.parameters import contribution_bound
 from qe_core.runtime.team.spaces import shareable_spaces
+from qe_core.runtime.team_demo.newcomers import LOOKS, NewcomerCurves
 
 AGENT = "regression-risk-analyzer"
 
@@ -97,3 +107,20 @@ def test_the_own_log_is_played_through_without_leaving(team, monkeypatch, tmp_pa
 def test_an_empty_log_is_said_to_be_empty():
     with pytest.raises(PrivacyError, match="nothing to play through"):
         own_log_points({AGENT: AgentSteps.empty()}, shareable_spaces(), {AGENT: 0.9}, Settings())
+
+
+def test_what_would_be_refused_is_marked_beside_what_it_would_be_worth():
+    cells = tuple(
+        Cell(AGENT, 5, unit, epsilon, size, 0.5, 9)
+        for unit, size in ((ProtectedUnit.TASK, 3), (ProtectedUnit.DEVELOPER, 3_000))
+        for epsilon in EPSILONS
+    )
+    looks = np.full((2, len(LOOKS)), 0.96)
+    curves = {size: NewcomerCurves(AGENT, looks, looks) for size in NEWCOMER_TEAMS}
+    figures = [TeamFigures(cells, -0.5, curves)]
+    lines = markdown_of(figures, Settings()).splitlines()
+    assert "| 3 | " + " | ".join(["50% (50%)"] * 6) + " |" in lines
+    # 1,000 developers in each of three databases are enough at ε = 8 alone, and without noise.
+    refused = ["refused; 50% (50%)"] * 4
+    assert "| 3,000 | " + " | ".join([*refused, "50% (50%)", "50% (50%)"]) + " |" in lines
+    assert "| alone | 96% | 0 (0–0) | 0 (0–0) |" in lines
