@@ -32,7 +32,7 @@ def main(
         said = evidence.said
         typer.echo(
             f"the contributor sent {said['sent']} releases, pulled {said['pulled']} tables, was refused "
-            f"{said['refused']} times, and lost the line or was not let in {sum(map(bool, said['trouble']))} times"
+            f"{said['refused']} times, and did not get through {sum(map(bool, said['trouble']))} times"
         )
         typer.echo(f"secrets: {kinds(evidence)}")
         typer.echo(
