@@ -80,10 +80,10 @@ def _newcomer_section(figures: TeamDemoFigures) -> str:
     charts = "".join(_chart(one) for one in figures.curves)
     ended = (
         f'<p class="note">The database <code>{escape(figures.newcomer_database)}</code> really pulled and '
-        f"then played {figures.newcomer_episodes:,} episodes of each agent: the tables stored in it are worth "
-        f"{figures.newcomer_share:.1%} of the optimum on average. Intervals are 90 %, by bootstrap over "
-        "newcomers. Alone, a newcomer's table knows only its own log; what agents of the fleet tell each other "
-        "is compared by <code>qe experiment transfer</code>.</p>"
+        f"then played {figures.newcomer_episodes:,} episodes of each agent: the tables stored in it are "
+        f"worth {figures.newcomer_share:.1%} of the optimum on average. Intervals are 90 %, by bootstrap "
+        "over newcomers. Alone, a newcomer's table knows only its own log; what agents of the fleet tell "
+        "each other is compared by <code>qe experiment transfer</code>.</p>"
     )
     return section(
         "How much faster a newcomer learns",
