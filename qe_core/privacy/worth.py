@@ -3,8 +3,9 @@
 What belongs here: the rule by which a release is refused that nobody could learn from. What does not: the
 noise (`mechanism`), and the pairs that do become known (`aggregation`).
 
-The rule looks at how many units there are, never at what they did, so refusing gives nothing away that is not
-open anyway. It is lenient: what it refuses is hopeless, what it lets through may still teach little.
+The rule looks at how many units there are in all, never at what they did or how they spread over agents, so
+refusing gives nothing away that is not open anyway. It is lenient for that: what it refuses is hopeless, what
+it lets through may still teach little.
 """
 
 import math
@@ -29,7 +30,7 @@ class Worth:
 
     Attributes:
         cohort: the fewest contributors, each with as many units as asked about; None if none are enough.
-        unit_count: the fewest units of one agent in each database, with as many contributors as asked about.
+        unit_count: the fewest units in each database, with as many contributors as asked about.
     """
 
     cohort: int | None
@@ -39,16 +40,17 @@ class Worth:
 def worth_of(
     unit_count: int, contributor_count: int, plan: ReleasePlan, agent_count: int, settings: CombineSettings
 ) -> Worth:
-    """Return what it takes that busy pairs become known.
+    """Return what it takes that busy pairs become known, in the best case.
 
-    A busy pair is counted by min(1, pairs / `BUSY_PAIRS`) of the tasks of its agent. A developer has met it
-    too, and it is drawn among all that were met with all agents: pairs / (`PAIRS_OF_A_DEVELOPER` · agents) of
-    the developers count it. It becomes known when n contributors' counts, with u units each, reach the
-    minimum group and as many standard deviations of their noise as asked: n·u·share ≥ group + z·σ·√n. And
-    each contributor's number of units must stand out from its own noise: u > z·σ_units.
+    For tasks that is when all are of one agent: min(1, pairs / `BUSY_PAIRS`) of them count a busy pair. A
+    developer has met it too, and it is drawn among all that were met with all agents: pairs /
+    (`PAIRS_OF_A_DEVELOPER` · agents) of the developers count it. It becomes known when n contributors' counts,
+    with u units each, reach the minimum group and as many standard deviations of their noise as asked:
+    n·u·share ≥ group + z·σ·√n. And each contributor's number of units must stand out from its own noise:
+    u > z·σ_units.
 
     Args:
-        unit_count: units of the busiest agent in each database.
+        unit_count: units in each database, over all agents.
         contributor_count: databases that contribute, 1 or more.
         plan: what a release promises, and its noise.
         agent_count: agents that a release is about.
@@ -58,12 +60,12 @@ def worth_of(
     share = _busy_share(plan, agent_count)
     least = settings.minimum_group + noise * math.sqrt(contributor_count)
     standing_out = settings.sureness * plan.scales.units
-    smallest_unit_count = max(math.ceil(least / (contributor_count * share)), math.floor(standing_out) + 1)
+    smallest_unit_count = max(_rounded_up(least / (contributor_count * share)), math.floor(standing_out) + 1)
     if unit_count <= standing_out:
         return Worth(None, smallest_unit_count)
     each = unit_count * share
     root = (noise + math.sqrt(noise**2 + 4 * each * settings.minimum_group)) / (2 * each)
-    return Worth(max(settings.minimum_cohort, math.ceil(root**2)), smallest_unit_count)
+    return Worth(max(settings.minimum_cohort, _rounded_up(root**2)), smallest_unit_count)
 
 
 def check_worth(
@@ -72,7 +74,7 @@ def check_worth(
     """Do nothing if a release can be learned from together with as many others; else say what it takes.
 
     Args:
-        unit_count: units of the busiest agent that would be released.
+        unit_count: units that would be released, over all agents.
         contributor_count: databases that contribute, this one included.
         plan: what the release promises, and its noise.
         agent_count: agents that it is about.
@@ -96,8 +98,8 @@ def check_worth(
             f"add up to, and {found.cohort:,} would be needed"
         )
     raise PrivacyError(
-        f"a release of {unit_count:,} {what} of the busiest agent would spend privacy and teach nobody: "
-        f"{reason}; wait until one agent has {found.unit_count:,} {plan.bound.unit}s here, "
+        f"a release of {unit_count:,} {what} would spend privacy and teach nobody: "
+        f"{reason}; wait until there are {found.unit_count:,} {plan.bound.unit}s here, "
         f"{_way_out(plan.bound.unit)}"
     )
 
@@ -112,6 +114,11 @@ def _busy_share(plan: ReleasePlan, agent_count: int) -> float:
         case _ as never:
             assert_never(never)
     return min(1.0, plan.bound.pairs / spread)
+
+
+def _rounded_up(value: float) -> int:
+    """Return the next whole number; the one below where only rounding lies between."""
+    return math.ceil(value * (1.0 - 1e-12))
 
 
 def _way_out(unit: ProtectedUnit) -> str:

@@ -29,6 +29,14 @@ def test_the_fewest_tasks_and_the_smallest_cohort_by_hand():
     assert found.cohort == 5
 
 
+def test_figures_at_the_very_bound_agree_with_each_other():
+    # 3 · 10 / 10 is exactly the minimum group of 3.
+    exact = CombineSettings(minimum_cohort=3, minimum_group=3, sureness=0.0)
+    found = worth_of(10, 3, plan(), 10, exact)
+    assert (found.cohort, found.unit_count) == (3, 10)
+    check_worth(10, 3, plan(), 10, exact)
+
+
 def test_a_database_hidden_by_the_noise_on_its_number_of_units_helps_no_cohort():
     found = worth_of(60, 1_000_000, plan(), 10, SETTINGS)
     assert (found.cohort, found.unit_count) == (None, 61)
@@ -56,7 +64,7 @@ def test_what_is_said_to_be_enough_passes_and_one_less_does_not(units, contribut
 
 def test_refusals_say_the_number_and_the_reason():
     with pytest.raises(
-        PrivacyError, match=r"noise of 20 on each count .* 5 would be needed; .* has 380 tasks"
+        PrivacyError, match=r"noise of 20 on each count .* 5 would be needed; .* there are 380 tasks"
     ):
         check_worth(300, 3, plan(), 10, SETTINGS)
     with pytest.raises(PrivacyError, match=r"1 developer .* noise of 20 on the number of developers hides"):
