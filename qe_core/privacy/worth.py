@@ -44,10 +44,10 @@ def worth_of(
 
     For tasks that is when all are of one agent: min(1, pairs / `BUSY_PAIRS`) of them count a busy pair. A
     developer has met it too, and it is drawn among all that were met with all agents: pairs /
-    (`PAIRS_OF_A_DEVELOPER` · agents) of the developers count it. It becomes known when n contributors' counts,
-    with u units each, reach the minimum group and as many standard deviations of their noise as asked:
-    n·u·share ≥ group + z·σ·√n. And each contributor's number of units must stand out from its own noise:
-    u > z·σ_units.
+    (`PAIRS_OF_A_DEVELOPER` · agents) of the developers count it. It becomes known when n contributors'
+    counts, with u units each, reach the minimum group and as many standard deviations of their noise as
+    asked: n·u·share ≥ group + z·σ·√n. And each contributor's number of units must stand out from its own
+    noise: u > z·σ_units.
 
     Args:
         unit_count: units in each database, over all agents.
