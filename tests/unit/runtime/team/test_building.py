@@ -16,7 +16,7 @@ import pytest
 from qe_core.config import Settings
 from qe_core.learning.arrays import Float64Array
 from qe_core.learning.team_evidence import TeamEvidence
-from qe_core.privacy.mechanism import noised, plan_release
+from qe_core.privacy.mechanism import plan_release
 from qe_core.privacy.shared_knowledge import PESSIMISM
 from qe_core.privacy.statistics import AgentStatistics
 from qe_core.privacy.wire import decode, encode
@@ -30,15 +30,19 @@ from tests.unit.runtime.team.contributing import (
     TASKS,
     Sent,
     changed,
-    exact,
     hand_in,
     header,
     honest,
     joined,
+    noise,
+    noisy,
 )
 
 CLIP_HUNDREDTHS = 10_000
 HUGE = 9_000_000
+BY_NOISE = 8
+"""Noise alone carries a pair over minimum group and sureness with probability 3·10⁻⁵: of the 7,656 pairs nobody
+visited none or one; 8 come less than once in 10⁹ runs."""
 
 
 @pytest.fixture
@@ -66,13 +70,13 @@ async def pulled(url: str) -> PublishedTable:
 def broken() -> dict[str, tuple[Sent, str]]:
     """Return what is no contribution, by what is wrong, and a word of why it is set aside."""
     generator = np.random.default_rng(11)
-    noisy = noised(exact(), PLAN.scales)
+    counts = noisy()
     sound = honest().part
     precise = plan_release(BOUND, 1, 50.0, 1e-6)
-    negative = np.full_like(noisy.visits, -10_000)
-    beyond = noisy.rewards.copy()
+    negative = np.full_like(counts.visits, -10_000)
+    beyond = counts.rewards.copy()
     beyond[0, 0] = 3 * CLIP_HUNDREDTHS * TASKS
-    wide = noisy.transitions.copy()
+    wide = counts.transitions.copy()
     wide[0, :] = TASKS
     return {
         "random bytes": (Sent(header(), generator.bytes(5_000)), "not compressed"),
@@ -85,7 +89,7 @@ def broken() -> dict[str, tuple[Sent, str]]:
         "more units than there are": (changed(units=2_000_000_000), "more than 1,000,000,000"),
         "negative units": (changed(units=-5_000), "its units have more noise"),
         "negative visits": (changed(visits=negative), "its visits have more noise"),
-        "more visits than units": (changed(visits=noisy.visits + 10 * TASKS), "more visits than"),
+        "more visits than units": (changed(visits=counts.visits + 10 * TASKS), "more visits than"),
         "more successors than units": (changed(transitions=wide), "a row of successors"),
         "rewards beyond the clip bound": (changed(rewards=beyond), "larger than its visits"),
         "another loss than it says": (Sent(header(nano_rho=PLAN.nano_rho - 1), honest().part), "nano-ρ"),
@@ -105,8 +109,8 @@ async def test_three_contributors_make_a_table_that_a_newcomer_pulls(curation: T
     assert (table.version, table.contributors, table.fingerprint) == (1, 3, SPACE.fingerprint)
     known = table.table.visits > 0
     assert known[:BUSY_STATES].all()
-    assert not known[BUSY_STATES:].any()
-    assert found.known_pairs == BUSY_STATES * SPACE.action_count
+    assert known[BUSY_STATES:].sum() < BY_NOISE
+    assert found.known_pairs == known.sum()
     assert (table.table.q[:BUSY_STATES].argmax(axis=1) == 0).all()
 
 
@@ -125,7 +129,7 @@ async def test_nothing_is_published_twice_and_a_new_release_gives_a_new_table(cu
 async def test_below_the_cohort_nothing_is_published(curation: TeamCuration) -> None:
     await joined(curation, "ada", honest(), honest())
     await joined(curation, "bob", honest())
-    idle = encode(noised(AgentStatistics.zeros(SPACE), PLAN.scales))
+    idle = encode(noise(0))
     await joined(curation, "only noise", Sent(header(), idle))
     found = await built(curation)
     assert found.version is None
@@ -183,15 +187,17 @@ async def test_a_hostile_member_moves_no_mean_beyond_its_share_and_makes_nothing
     found = await built(curation)
     after = (await pulled(url)).table
     assert (found.version, found.contributors, found.set_aside) == (2, 4, ())
-    rules, known = Settings().team, before.visits > 0
-    moved = np.abs(means(after) - means(before))[known]
+    rules = Settings().team
+    moved = np.abs(means(after) - means(before))[:BUSY_STATES]
     assert moved.max() <= rules.maximum_share * 2 * rules.clip_bound_points
     assert moved.min() > 50.0, "it did all it could"
-    assert (after.reported[known] <= 2.001 * before.reported[known]).all(), "no more than all others together"
-    others = sum(decode(sent.part, SPACE).visits for sent in sound)
-    likely = rules.minimum_group + PLAN.scales.visits * np.sqrt(len(sound))
-    assert (others[after.visits > 0] >= likely).all(), "what others hardly reported stays unknown"
-    assert not (after.visits > 0)[others < rules.minimum_group].any()
+    is_within = after.reported <= 2.001 * before.reported
+    assert is_within[:BUSY_STATES].all(), "no more than all others together"
+    scale = PLAN.scales.visits
+    lowest = -rules.sureness_standard_errors * scale
+    others = sum(np.maximum(decode(sent.part, SPACE).visits, lowest) for sent in sound)
+    likely = rules.minimum_group + scale * np.sqrt(len(sound))
+    assert (others[after.visits > 0] >= likely - 1e-6).all(), "what others hardly reported stays unknown"
 
 
 def means(table: TeamEvidence) -> Float64Array:
