@@ -41,8 +41,8 @@ from tests.unit.runtime.team.contributing import (
 CLIP_HUNDREDTHS = 10_000
 HUGE = 9_000_000
 BY_NOISE = 8
-"""Noise alone carries a pair over minimum group and sureness with probability 3·10⁻⁵: of the 7,656 pairs nobody
-visited none or one; 8 come less than once in 10⁹ runs."""
+"""Noise alone carries a pair over minimum group and sureness with probability 3·10⁻⁵: of the 7,656 pairs
+nobody visited none or one; 8 come less than once in 10⁹ runs."""
 
 
 @pytest.fixture

@@ -173,6 +173,26 @@ async def test_a_member_that_floods_is_stopped_at_a_hundred_a_day(
         assert (await server.submit(header(), {SPACE.agent: part(1)})).is_new, "others are not concerned"
 
 
+async def test_two_connections_of_a_member_cannot_pass_a_limit_together(
+    curation: TeamCuration, member_url: str
+) -> None:
+    async with TeamServer.connect(member_url) as server:
+        for seed in range(99):
+            await server.submit(header(), {SPACE.agent: seed.to_bytes(4)})
+        slow = await asyncpg.connect(member_url)
+        try:
+            await slow.execute("BEGIN")
+            await slow.fetchval("SELECT team.submit($1, $2)", header().model_dump_json(), [part(1)])
+            other = asyncio.create_task(server.submit(header(), {SPACE.agent: part(2)}))
+            await asyncio.sleep(0.2)
+            assert not other.done(), "it waits for the release before it"
+            await slow.execute("COMMIT")
+        finally:
+            await slow.close()
+        with pytest.raises(TeamError, match="100 releases"):
+            await other
+
+
 async def test_a_members_bytes_a_day_are_bounded(
     curation: TeamCuration, database_url: str, member_url: str
 ) -> None:
