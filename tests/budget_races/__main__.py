@@ -28,7 +28,7 @@ RELEASES_SPARE = 6
 
 def main(
     seed: Annotated[int | None, typer.Option(help="Repeat these races.")] = None,
-    races: Annotated[int, typer.Option(min=1, help="Each with two deaths at every step.")] = 10,
+    races: Annotated[int, typer.Option(min=1, help="Each with two deaths at every step.")] = 12,
     processes: Annotated[int, typer.Option(min=2, help="At once.")] = 6,
     server_kills: Annotated[int, typer.Option(min=0, help="Of PostgreSQL, in each race.")] = 2,
     parent: Annotated[Path, typer.Option("--directory", help="On the disk to use.")] = Path("/var/tmp"),

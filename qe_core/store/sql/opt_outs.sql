@@ -13,7 +13,24 @@ RETURNING kind, subject, opted_out_by, opted_out_at, lifted_by, lifted_at, xmax 
 -- Have somebody take part again.
 UPDATE opt_outs SET lifted_by = $3, lifted_at = clock_timestamp()
 WHERE kind = $1 AND subject = $2 AND lifted_at IS null
-RETURNING kind, subject, opted_out_by, opted_out_at, lifted_by, lifted_at;
+RETURNING opt_out_id, kind, subject, opted_out_by, opted_out_at, lifted_by, lifted_at;
+
+-- name: withhold_chunks
+-- Keep for ever unshared what is in the log of somebody, or something, that opted out.
+INSERT INTO withheld_chunks (chunk_id, opt_out_id)
+SELECT
+    chunk_id,
+    $1 AS opt_out_id
+FROM experience_chunks
+WHERE
+    NOT is_folded
+    AND CASE $2::text
+        WHEN 'developer' THEN developer = $3::text
+        WHEN 'project' THEN project = $3::text
+        WHEN 'agent' THEN agent = $3::text
+        ELSE true
+    END
+ON CONFLICT (chunk_id) DO NOTHING;
 
 -- name: list_opt_outs
 -- Who and what does not take part, the oldest first.

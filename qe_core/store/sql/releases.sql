@@ -3,6 +3,7 @@
 SELECT
     chunks.chunk_id,
     marks.chunk_id IS NOT null AS is_marked,
+    withheld.chunk_id IS NOT null AS is_withheld,
     chunks.experiences,
     chunks.source,
     coalesce(chunks.developer, '') AS developer,
@@ -18,6 +19,7 @@ SELECT
     chunks.truncated
 FROM learnable_chunks AS chunks
 LEFT JOIN released_chunks AS marks ON chunks.chunk_id = marks.chunk_id
+LEFT JOIN withheld_chunks AS withheld ON chunks.chunk_id = withheld.chunk_id
 WHERE chunks.agent = $1 AND chunks.fingerprint = $2 AND marks.closed_by IS null
 ORDER BY chunks.first_at, chunks.chunk_id;
 
@@ -104,6 +106,13 @@ FOR UPDATE SKIP LOCKED;
 -- Say that from now on a release may have arrived.
 UPDATE team_releases SET delivery_began_at = clock_timestamp()
 WHERE release_id = $1 AND delivery_began_at IS null;
+
+-- name: lock_begun
+-- The same for one that is known to be on its way.
+SELECT release_id FROM team_releases
+WHERE
+    release_id = $1 AND delivery_began_at IS NOT null AND sent_at IS null AND withdrawn_at IS null
+FOR UPDATE SKIP LOCKED;
 
 -- name: lock_all_pending
 -- Releases that wait to be sent, or one of them, held now as far as nobody else holds them.

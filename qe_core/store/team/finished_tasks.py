@@ -7,7 +7,7 @@ A task is an episode of an agent in a source. It is ready when a chunk that no r
 end; its earlier steps may lie in chunks that are marked already, as long as those are open. Steps that
 retention has folded, or that arrive after the end was marked, are not counted: the task counts with what is
 there. A task any step of which belongs to somebody who opted out is left out whole, and its chunks are marked
-all the same: what a release passed over stays unshared, also when the opt-out is lifted.
+all the same. What was in the log before an opt-out was lifted stays withheld, and whole tasks with it.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,7 @@ from qe_core.store.team.records import OptOutKind, ReadChunks, UnreleasedTasks
 _COLUMNS = {
     "chunk_id": "int8",
     "is_marked": "bool",
+    "is_withheld": "bool",
     "experiences": "int4",
     "source": "text",
     "developer": "text",
@@ -181,12 +182,14 @@ async def _opted_out(connection: Connection) -> dict[OptOutKind, set[str]]:
 
 
 def _is_hidden(found: Rows, opted_out: Mapping[OptOutKind, set[str]], agent: str) -> BoolArray:
-    """Return which chunks belong to somebody, or something, that opted out."""
+    """Return which chunks belong to somebody, or something, that opted out, now or when they arrived."""
     if agent in opted_out[OptOutKind.AGENT]:
         return np.ones(len(found["chunk_id"]), dtype=np.bool_)
     developers, projects = opted_out[OptOutKind.DEVELOPER], opted_out[OptOutKind.PROJECT]
     whose = zip(found["developer"], found["project"], strict=True)
-    return np.array([developer in developers or project in projects for developer, project in whose])
+    belongs = [developer in developers or project in projects for developer, project in whose]
+    is_hidden: BoolArray = found["is_withheld"].astype(np.bool_) | np.array(belongs)
+    return is_hidden
 
 
 def _ranked(names: pa.Array) -> tuple[int, Int64Array]:

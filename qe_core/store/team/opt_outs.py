@@ -48,7 +48,9 @@ class OptOutStore:
         return _opt_out(row)
 
     async def lift(self, kind: OptOutKind, subject: str = WHOLE_DATABASE, *, by: str) -> OptOut:
-        """Take an opt-out back and return it as it is now.
+        """Take an opt-out back, for what happens from now on, and return it as it is now.
+
+        Everything that is in the log of its subject by now stays unshared for ever.
 
         Raises:
             PrivacyError: there is none.
@@ -61,8 +63,9 @@ class OptOutStore:
                     f"no opt-out of {kind} {subject} holds, so there is nothing to lift; "
                     "see those that hold with: qe privacy status"
                 )
+            await connection.execute(STATEMENTS["withhold_chunks"], row["opt_out_id"], kind, subject)
             await note(connection, TeamEvent.OPT_IN, by, {"kind": kind, "subject": subject})
-        return _opt_out(dict(row))
+        return _opt_out({name: value for name, value in row.items() if name != "opt_out_id"})
 
     async def list(self) -> tuple[OptOut, ...]:
         """Return those that hold, the oldest first."""

@@ -126,7 +126,8 @@ class ReleaseStore:
                 # Committed before anything leaves: whatever breaks off then, this is known.
                 await connection.execute(STATEMENTS["begin_delivery"], release_id)
         async with self._database.lone_transaction() as connection:
-            if not await connection.fetchval(STATEMENTS["lock_pending"], release_id):
+            # Who held it a moment ago may have let go without beginning.
+            if not await connection.fetchval(STATEMENTS["lock_begun"], release_id):
                 yield None
                 return
             rows = await connection.fetch(STATEMENTS["read_parts"], release_id)

@@ -44,6 +44,18 @@ COMMENT ON COLUMN opt_outs.opted_out_at IS 'When.';
 COMMENT ON COLUMN opt_outs.lifted_by IS 'Who took it back; null while it holds.';
 COMMENT ON COLUMN opt_outs.lifted_at IS 'When it was taken back.';
 
+CREATE TABLE withheld_chunks (
+    chunk_id bigint PRIMARY KEY,
+    opt_out_id bigint NOT NULL REFERENCES opt_outs
+);
+
+CREATE TRIGGER withheld_chunks_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON withheld_chunks
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+COMMENT ON TABLE withheld_chunks IS 'Chunks that stay unshared although the opt-out was lifted.';
+COMMENT ON COLUMN withheld_chunks.chunk_id IS 'As in experience_chunks.';
+COMMENT ON COLUMN withheld_chunks.opt_out_id IS 'The opt-out that held when they arrived, or later.';
+
 CREATE FUNCTION raise_opt_out_generation() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

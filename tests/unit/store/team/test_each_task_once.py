@@ -14,7 +14,7 @@ from qe_core.store.identity import Identity
 from qe_core.store.team import OptOutKind, UnreleasedTasks
 from tests.unit.store.team.made import AGENT, COST, SPACES, released, task, together
 
-TASKS, DEVELOPERS = 6, 3
+TASKS, DEVELOPERS = 9, 3
 """Task t is developer t % 3's; 0 is nobody."""
 
 Operation = tuple[str, list[tuple[int, bool]] | int]
@@ -44,6 +44,7 @@ class Model:
     release_count: int = 0
     pending: list[int] = field(default_factory=list)
     opted_out: set[int] = field(default_factory=set)
+    withheld: set[int] = field(default_factory=set)
 
     def release(self) -> None:
         """Mark every chunk that is not marked."""
@@ -57,7 +58,9 @@ class Model:
         return {
             number: self.steps[number]
             for number, chunk in self.ended.items()
-            if chunk not in self.marked and number % DEVELOPERS not in self.opted_out
+            if chunk not in self.marked
+            and number % DEVELOPERS not in self.opted_out
+            and number not in self.withheld
         }
 
 
@@ -68,7 +71,7 @@ class Model:
         ("chunk", [(0, False), (3, False), (1, True)]),
         ("release", 0),
         ("send", 0),
-        ("chunk", [(0, True)]),
+        ("chunk", [(0, True), (6, False)]),
         ("release", 0),
         ("chunk", [(3, True)]),
         ("release", 0),
@@ -116,6 +119,7 @@ async def _change(store: Store, model: Model, kind: str, developer: int, pseudon
     if kind == "lift" and developer in model.opted_out:
         await store.opt_outs.lift(OptOutKind.DEVELOPER, pseudonym, by="test")
         model.opted_out.remove(developer)
+        model.withheld |= {number for number in model.steps if number % DEVELOPERS == developer}
     elif kind == "opt out" and developer not in model.opted_out and not model.pending:
         await store.opt_outs.add(OptOutKind.DEVELOPER, pseudonym, by="test")
         model.opted_out.add(developer)

@@ -155,13 +155,16 @@ async def test_one_step_of_somebody_who_opted_out_keeps_the_whole_task_out(
     assert (await found(store)).steps[AGENT].state.tolist() == [4]
 
 
-async def test_nothing_is_found_while_the_database_opted_out_and_nothing_is_lost_by_it(store: Store) -> None:
+async def test_nothing_is_found_while_the_database_opted_out_nor_later_what_it_did_then(store: Store) -> None:
     await store.experiences.append(task("mine", [1]))
+    await store.experiences.append(task("begun", [2], minute=5, is_finished=False))
     await store.opt_outs.add(OptOutKind.DATABASE, by="owner")
     tasks = await found(store)
     assert (tasks.task_count, tasks.chunk_ids) == (0, {})
     await store.opt_outs.lift(OptOutKind.DATABASE, by="owner")
-    assert (await found(store)).task_count == 1
+    await store.experiences.append(task("begun", [3], minute=5, first_step=1))
+    await store.experiences.append(task("new", [4], minute=9))
+    assert (await found(store)).steps[AGENT].state.tolist() == [4]
 
 
 async def test_units_are_developers_over_all_agents_and_nobody_is_one_of_them(

@@ -14,7 +14,8 @@ from qe_core.privacy.units import ProtectedUnit
 from qe_core.privacy.wire import encode
 from qe_core.store import Store
 from qe_core.store.errors import OptOutChangedError, ReleaseConflictError
-from qe_core.store.team import Committed, OptOutKind, PreparedRelease, ReadChunks, TeamEvent
+from qe_core.store.statements import STATEMENTS
+from qe_core.store.team import Committed, OptOutKind, PreparedRelease, ReadChunks, TeamEvent, releases
 from tests.unit.store.team.made import AGENT, ANN, COST, SPACES, released, task
 
 PARTS = {agent: agent.encode() for agent in SPACES}
@@ -133,6 +134,28 @@ async def test_two_who_send_at_once_send_it_once(store: Store) -> None:
     assert len(await store.team_log.entries(kind=TeamEvent.PUSH)) == 1
 
 
+async def test_what_somebody_held_at_the_wrong_moment_is_not_sent_before_that_is_noted(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other lets go between the two looks; nothing must leave without a note that it may have arrived."""
+    release_id = (await committed(store)).release_id
+    other = psycopg2.connect(database_url)
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT FROM team_releases FOR UPDATE")
+
+        class LettingGo(dict[str, str]):
+            def __getitem__(self, name: str) -> str:
+                if name == "lock_begun" and not other.closed:
+                    other.rollback()
+                return super().__getitem__(name)
+
+        monkeypatch.setattr(releases, "STATEMENTS", LettingGo(STATEMENTS))
+        async with store.releases.sending(release_id, by="test") as parts:
+            assert parts is None
+    async with store.releases.sending(release_id, by="test") as parts:
+        assert parts == PARTS
+
+
 async def test_withdrawing_deletes_counts_frees_tasks_and_keeps_what_was_spent(
     store: Store, database_url: str
 ) -> None:
@@ -230,15 +253,15 @@ async def test_own_reported_adds_up_what_was_sent_and_nothing_else(store: Store)
 
 
 async def test_releases_at_once_never_spend_more_than_there_is(store: Store) -> None:
-    releases = []
+    prepared_ones = []
     for number in range(8):
         await store.experiences.append(task(f"task-{number}", [1], minute=number))
         tasks = await store.releases.finished_tasks(SPACES, unit=ProtectedUnit.TASK)
         # Each takes a chunk of its own, so that nothing but the budget stands between them.
         chunks = {AGENT: _only(tasks.chunk_ids[AGENT], number)}
-        releases.append(PreparedRelease(released(tasks).header, PARTS, chunks, tasks.opt_out_generation))
+        prepared_ones.append(PreparedRelease(released(tasks).header, PARTS, chunks, tasks.opt_out_generation))
     outcomes = await asyncio.gather(
-        *(store.releases.commit(release, 3 * COST, by="test") for release in releases),
+        *(store.releases.commit(release, 3 * COST, by="test") for release in prepared_ones),
         return_exceptions=True,
     )
     assert sum(isinstance(outcome, Committed) for outcome in outcomes) == 3
