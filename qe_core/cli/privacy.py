@@ -116,7 +116,7 @@ def opt_in(
     is_everything: Everything = False,
     is_json: AsJson = False,
 ) -> None:
-    """Take an opt-out back, for tasks that no release has passed over meanwhile.
+    """Take an opt-out back, for what is recorded from now on; what was covered by it stays here for good.
 
     Example:
         qe privacy opt-in --developer ada
@@ -126,7 +126,7 @@ def opt_in(
     if is_json:
         print_json(lifted)
         return
-    say(f"{_named(kind, name)} takes part again; what releases passed over meanwhile stays here")
+    say(f"{_named(kind, name)} takes part again, with what is recorded from now on")
 
 
 @app.command(cls=Command)

@@ -189,7 +189,7 @@ class PrivacyManager:
         return OptOutReport(opt_out, gone.withdrawn, gone.being_sent, gone.maybe_sent, sent_before)
 
     async def lift(self, kind: OptOutKind, name: str | None = None) -> OptOut:
-        """Take an opt-out back, for tasks that end from now on.
+        """Take an opt-out back, for what is recorded from now on.
 
         Raises:
             PrivacyError: there is none, or a name is missing or too much.
