@@ -108,10 +108,11 @@ UPDATE team_releases SET delivery_began_at = clock_timestamp()
 WHERE release_id = $1 AND delivery_began_at IS null;
 
 -- name: lock_begun
--- The same for one that is known to be on its way.
+-- The same for one that is known to be on its way, unless an opt-out has overtaken it.
 SELECT release_id FROM team_releases
 WHERE
     release_id = $1 AND delivery_began_at IS NOT null AND sent_at IS null AND withdrawn_at IS null
+    AND opt_out_generation >= (SELECT coalesce(max(generation), 0) FROM opt_outs WHERE lifted_at IS null)
 FOR UPDATE SKIP LOCKED;
 
 -- name: lock_all_pending

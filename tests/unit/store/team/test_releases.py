@@ -212,6 +212,28 @@ async def test_a_release_that_an_opt_out_overtook_is_withdrawn_instead_of_sent(s
     assert record.withdrawn_because == "somebody opted out since it was made"
 
 
+async def test_an_opt_out_between_the_look_and_the_sending_is_seen(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release_id = (await committed(store)).release_id
+
+    class OptingOut(dict[str, str]):
+        def __getitem__(self, name: str) -> str:
+            if name == "lock_begun":
+                with closing(psycopg2.connect(database_url)) as session, session.cursor() as cursor:
+                    cursor.execute(
+                        "INSERT INTO opt_outs (kind, subject, opted_out_by) VALUES ('developer', %s, 'ann')",
+                        (ANN,),
+                    )
+                    session.commit()
+            return super().__getitem__(name)
+
+    monkeypatch.setattr(releases, "STATEMENTS", OptingOut(STATEMENTS))
+    async with store.releases.sending(release_id, by="test") as parts:
+        assert parts is None
+    assert len(await store.releases.pending()) == 1
+
+
 async def test_a_release_made_after_an_opt_out_is_sent_also_when_that_is_said_again(store: Store) -> None:
     await store.opt_outs.add(OptOutKind.DEVELOPER, ANN, by="ann")
     release_id = (await committed(store)).release_id
