@@ -112,7 +112,10 @@ WHERE release_id = $1 AND delivery_began_at IS null;
 SELECT release_id FROM team_releases
 WHERE
     release_id = $1 AND delivery_began_at IS NOT null AND sent_at IS null AND withdrawn_at IS null
-    AND opt_out_generation >= (SELECT coalesce(max(generation), 0) FROM opt_outs WHERE lifted_at IS null)
+    AND opt_out_generation >= (
+        SELECT coalesce(max(generation), 0) FROM opt_outs
+        WHERE lifted_at IS null
+    )
 FOR UPDATE SKIP LOCKED;
 
 -- name: lock_all_pending
