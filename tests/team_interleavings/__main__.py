@@ -23,8 +23,8 @@ from tests.team_interleavings.machine import machine
 def main() -> None:
     """Play as many teams as asked for; fails with the shortest story that breaks a rule."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--teams", type=int, default=100, help="stories to play (default: 100)")
-    parser.add_argument("--steps", type=int, default=30, help="longest story (default: 30)")
+    parser.add_argument("--teams", type=int, default=30, help="stories to play (default: 30)")
+    parser.add_argument("--steps", type=int, default=25, help="longest story (default: 25)")
     wanted = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="qe-interleavings-", dir=memory_directory()))
     directory.chmod(0o711)

@@ -189,7 +189,7 @@ class Team(RuleBasedStateMachine):
 
     def _kill(self, act: Act, moment: int, member: int) -> None:
         if killed(act, moment, self._connected(member), self.central):
-            self.tally[f"killed in a {act}"] += 1
+            self.tally[f"killed in {act}"] += 1
         self._observe(member)
 
     def teardown(self) -> None:
