@@ -5,7 +5,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 UI ?=
 
-.PHONY: help install demo up report test lint unit bench faults faults-agents gates curve drill pilot lock clean
+.PHONY: help install demo team up report test lint unit bench faults faults-agents gates curve drill audit races \
+	secrets interleavings pilot lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +26,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP) ## learn from recorded and simulated experiences, print what was learned, write qe-report/index.html (UI=1 leaves the web UI open)
 	@$(PY) -m qe_core.cli demo $(if $(UI),--ui)
+
+team: $(STAMP) ## three developers, a CI runner and a newcomer learn together with a privacy guarantee, write qe-report/team.html (about 2 minutes)
+	@$(PY) -m qe_core.cli demo --team
 
 up: $(STAMP) ## database, Dagster web UI and daemon; Ctrl-C stops all
 	@$(PY) -m qe_core.cli up
@@ -67,6 +71,18 @@ curve: $(STAMP) ## false alarms and delay of the automatic rollback (about 15 mi
 
 drill: $(STAMP) ## poisoned policies on a running deployment, servers killed in the middle of a rollback (about 5 minutes)
 	@$(PY) -m tests.rollback_drill
+
+audit: $(STAMP) ## what attacks on releases prove about their privacy, and three bugs they must catch (about 20 minutes)
+	@$(PY) -m tests.privacy_audit
+
+races: $(STAMP) ## releases that race for the last of the privacy budget, killed at every step (about RACES_MINUTES minutes)
+	@$(PY) -m tests.budget_races
+
+secrets: $(STAMP) ## every byte that reached the team's server searched for a thousand planted secrets (about a minute)
+	@$(PY) -m tests.secrets
+
+interleavings: $(STAMP) ## four databases and a team's server in any order of everything (about INTERLEAVINGS_MINUTES minutes)
+	@$(PY) -m tests.team_interleavings
 
 lock: ## resolve the newest versions pyproject.toml allows into requirements.lock
 	@$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
