@@ -1,14 +1,19 @@
 """Similar agents tell each other priors through stored tables; what did harm is taken back."""
 
+from uuid import uuid4
+
 import dagster as dg
 import numpy as np
 
 from qe_core.config import Settings
 from qe_core.fleet import AgentContract, registry
-from qe_core.hierarchy.transfer_manager import has_own_evidence_unchanged
+from qe_core.hierarchy.transfer_manager import TransferLearningManager, has_own_evidence_unchanged
 from qe_core.learning.q_table import QTable, quantised_weights
+from qe_core.learning.team_evidence import TeamEvidence
+from qe_core.runtime.rebuilding import rebuild
 from qe_core.runtime.table_declarations import individual_table
 from qe_core.store import Rebuild, Store, StoredTable
+from qe_core.store.team import PulledTable
 from qe_pipelines.running import QUIET
 from tests.pipelines.conftest import run_sql
 
@@ -78,6 +83,35 @@ async def test_negative_transfer_is_undone_in_the_stored_table(learned_url: str,
     assert entry is not None
     assert entry.value["record"]["is_harmful"]
     assert entry.value["gain"]["gain"] < 0
+
+
+async def test_what_the_team_knows_goes_before_what_similar_agents_pass_on(
+    learned_url: str, definitions: object
+) -> None:
+    from qe_pipelines.defs.transfer.checks import prior_faults
+    from qe_pipelines.defs.transfer.passing import pass_on
+
+    source, target = contracts()
+    settings, shape = Settings(), (target.state_count, target.action_count)
+    visits = np.zeros(shape, dtype=np.int64)
+    visits[5] = 20
+    known = np.where(visits > 0, 1.0, 0.0)
+    async with Store.connect(learned_url) as store:
+        common = sorted(set(source.approach_indices) & set(target.approach_indices))
+        await put(store, source, preferring(source, common[0], 50))
+        team = PulledTable(
+            target.name, target.fingerprint, 1, TeamEvidence(-7.0 * known, visits, known, 20.0 * known)
+        )
+        await store.team_tables.save(uuid4(), [team], by="test")
+        await rebuild(store, target, settings)
+        await pass_on(store, target, settings)
+        told = await individual_table(target).load(store)
+        manager = TransferLearningManager.of(registry(), settings)
+        assert await prior_faults(store, manager, target.name) == []
+    is_new = told.table.visits == 0
+    assert is_new[5].any()
+    assert (told.table.q[5][is_new[5]] == -7.0).all()
+    assert (told.table.q[is_new] > 0).any()
 
 
 async def test_a_table_of_an_outdated_contract_is_left_alone_and_nobody_is_registered_for_nothing(
