@@ -139,7 +139,7 @@ async def _built(
         mdp = combine(space, [one.contribution(member) for member, one in sums.items()], chosen)
     except PrivacyError as error:
         return AgentBuild(space.agent, set_aside=faults, refusal=str(error))
-    discount = settings.learning.discount
+    discount = registry().get(space.agent).discount_or(settings.learning.discount)
     table = solve_shared(space, mdp, discount, confidence_settings(settings))
     counted = [one for member, one in sums.items() if _name(member) in mdp.contributors]
     lineage = {
