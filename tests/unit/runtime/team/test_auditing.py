@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -14,14 +14,14 @@ from tests.unit.store.central.releases import header
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RELEASES = [
     ReleaseRecord(
-        header=header(uuid4()),
+        header=header(UUID(int=number)),
         made_at=NOW,
         delivery_began_at=sent_at,
         sent_at=sent_at,
         withdrawn_at=None,
         withdrawn_because=None,
     )
-    for sent_at in (NOW, None)
+    for number, sent_at in enumerate((NOW, None), start=1)
 ]
 COST = RELEASES[0].header.nano_rho
 LEDGER = [
