@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from qe_core.runtime.team.reports import Preparation
 from qe_core.store.server import EmbeddedServer
 from tests.conftest import TEMPLATE, execute
-from tests.integration.runtime.team.nursery import Contributor, founded, sharing
+from tests.integration.runtime.team.nursery import AGENTS, Contributor, founded, sharing
 from tests.team_interleavings.dying import Act, acted, killed
 from tests.team_interleavings.machine import NOWHERE, machine
 
@@ -82,7 +82,9 @@ async def test_a_pull_killed_before_it_was_merged_is_completed_by_the_next_with_
     assert await asyncio.to_thread(killed, Act.PULL, after_save, last, central)
     async with replace(last, team_url=NOWHERE).opened() as (_, coordinator):
         before = [table for table in (await coordinator.status()).tables if table.version]
-        assert [table.is_merged for table in before] == [False]
+        # The agent nobody used may be known as well, by noise alone: these tests ask for no sureness.
+        assert AGENTS[0] in {table.agent for table in before}
+        assert not any(table.is_merged for table in before)
         report = await coordinator.sync_from_central()
-        assert [one.agent for one in report.rebuilt] == [before[0].agent]
+        assert {one.agent for one in report.rebuilt} == {table.agent for table in before}
         assert all(table.is_merged for table in (await coordinator.status()).tables)
