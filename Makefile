@@ -81,7 +81,7 @@ races: $(STAMP) ## releases that race for the last of the privacy budget, killed
 secrets: $(STAMP) ## every byte that reached the team's server searched for a thousand planted secrets (about a minute)
 	@$(PY) -m tests.secrets
 
-interleavings: $(STAMP) ## four databases and a team's server in any order of everything (about INTERLEAVINGS_MINUTES minutes)
+interleavings: $(STAMP) ## four databases and a team's server in any order of everything (about 12 minutes)
 	@$(PY) -m tests.team_interleavings
 
 lock: ## resolve the newest versions pyproject.toml allows into requirements.lock

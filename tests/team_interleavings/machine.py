@@ -7,19 +7,15 @@ What belongs here: the rules, and what must hold after each of them. What does n
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from itertools import count
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import psycopg2
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from psycopg2.extras import register_uuid
 
 from qe_core.fleet import registry
 from qe_core.privacy.statistics import AgentStatistics
@@ -37,16 +33,23 @@ from tests.conftest import TEMPLATE, execute
 from tests.integration.runtime.team.nursery import (
     AGENTS,
     FLEET,
-    START,
     Contributor,
     founded,
     sharing,
     tasks,
 )
+from tests.team_interleavings.contents import (
+    append_rows,
+    fetched_rows,
+    last_step,
+    nonzero_cells,
+    steps_of,
+    stored_parts,
+    table_content,
+    tables_held,
+)
 from tests.team_interleavings.dying import MOMENTS, Act, acted, killed
 from tests.team_interleavings.model import Member, Task
-
-register_uuid()
 
 SIZE = 4
 EVERY_ROW = "SELECT line::text FROM team.{} AS line ORDER BY 1"
@@ -99,9 +102,9 @@ class Team(RuleBasedStateMachine):
         for name, task in self.members[member].tasks.items():
             if not task.is_finished:
                 contributor = self.contributors[member]
-                rows = _last_step(task, name)
-                self.runner.run(_append(contributor, rows, task.developer))
-                task.steps += _steps(rows)
+                rows = last_step(task, name)
+                self.runner.run(append_rows(contributor, rows, task.developer))
+                task.steps += steps_of(rows)
                 task.is_finished = True
 
     @rule(member=who)
@@ -215,7 +218,7 @@ class Team(RuleBasedStateMachine):
         self.tally["teams"] += 1
         self.tally["tables agreed on"] += len(published)
         for member in range(SIZE):
-            held = self.runner.run(_held(self.contributors[member]))
+            held = self.runner.run(tables_held(self.contributors[member]))
             assert held == published
             self.runner.run(self._own_evidence(member))
         before = self._central_bytes()
@@ -232,9 +235,9 @@ class Team(RuleBasedStateMachine):
     def _learn(self, member: int, agent: str, developer: str | None, size: int, *, is_finished: bool) -> None:
         names = [f"task-{next(_numbers)}" for _ in range(size)]
         rows = tasks(registry().get(agent), names, is_finished=is_finished)
-        self.runner.run(_append(self.contributors[member], rows, developer))
+        self.runner.run(append_rows(self.contributors[member], rows, developer))
         for place, name in enumerate(names):
-            steps = _steps(rows)[5 * place : 5 * place + 5]
+            steps = steps_of(rows)[5 * place : 5 * place + 5]
             self.members[member].tasks[name] = Task(agent, developer, steps, is_finished)
 
     def _push(self, member: int) -> PushReport:
@@ -265,7 +268,7 @@ class Team(RuleBasedStateMachine):
     def _observe(self, member: int) -> None:
         """Bring the model up to date with the releases a contributor has, and hold each against it."""
         model, seen = self.members[member], self.contributors[member].url
-        lines = _rows(
+        lines = fetched_rows(
             seen,
             "SELECT release_id::text, withdrawn_at IS NOT NULL, delivery_began_at IS NOT NULL "
             "FROM team_releases ORDER BY made_at",
@@ -279,7 +282,9 @@ class Team(RuleBasedStateMachine):
             if is_withdrawn and not has_begun:
                 self.tally["withdrawn"] += any(task.release == release for task in model.tasks.values())
                 model.free(release)
-        [(spent, debits)] = _rows(seen, "SELECT coalesce(sum(nano_rho), 0), count(*) FROM privacy_ledger")
+        [(spent, debits)] = fetched_rows(
+            seen, "SELECT coalesce(sum(nano_rho), 0), count(*) FROM privacy_ledger"
+        )
         assert debits == len(lines)
         assert (spent > 0) == bool(lines)
 
@@ -291,14 +296,16 @@ class Team(RuleBasedStateMachine):
         for agent, expected in self.members[member].releases[release].items():
             found = exact[agent]
             assert found.units == expected.units
-            assert _nonzero(found.visits) == expected.visits
-            assert _nonzero(found.rewards) == {pair: sum_ for pair, sum_ in expected.rewards.items() if sum_}
+            assert nonzero_cells(found.visits) == expected.visits
+            assert nonzero_cells(found.rewards) == {
+                pair: sum_ for pair, sum_ in expected.rewards.items() if sum_
+            }
             assert found.transitions.sum() <= found.visits.sum()
 
     def _compare_central(self) -> None:
         """Hold what the server has against what contributors made: the same bytes, each release once."""
-        central = dict(_parts(self.central, "team.contributions"))
-        local = [entry for one in self.contributors for entry in _parts(one.url, "release_parts")]
+        central = dict(stored_parts(self.central, "team.contributions"))
+        local = [entry for one in self.contributors for entry in stored_parts(one.url, "release_parts")]
         assert len({key for key, _ in local}) == len(local)
         sent = {key: part for key, part in local if key in central}
         assert all(central[key] == part for key, part in sent.items())
@@ -306,7 +313,7 @@ class Team(RuleBasedStateMachine):
         withdrawn = {
             release
             for one in self.contributors
-            for (release,) in _rows(
+            for (release,) in fetched_rows(
                 one.url,
                 "SELECT release_id::text FROM team_releases "
                 "WHERE withdrawn_at IS NOT NULL AND delivery_began_at IS NOT NULL",
@@ -314,7 +321,7 @@ class Team(RuleBasedStateMachine):
         }
         assert missing <= withdrawn
         for member, one in zip(self.members, self.contributors, strict=True):
-            for (release, agent), part in _parts(one.url, "release_parts"):
+            for (release, agent), part in stored_parts(one.url, "release_parts"):
                 space = self._space(agent)
                 noisy, expected = decode(part, space), member.releases[release][agent]
                 exact = np.zeros_like(noisy.visits)
@@ -343,7 +350,7 @@ class Team(RuleBasedStateMachine):
             for contract in FLEET:
                 await rebuild(store, contract, self.contributors[member].settings)
                 stored = await individual_table(contract).load(store)
-                assert _nonzero(stored.table.visits) == model.log_visits(contract.name)
+                assert nonzero_cells(stored.table.visits) == model.log_visits(contract.name)
 
     def _published(self) -> dict[str, tuple[int, bytes]]:
         """Return version and content of the newest table of each agent, as the server has them."""
@@ -357,12 +364,14 @@ class Team(RuleBasedStateMachine):
                     for one in await server.newest({})
                 ]
 
-        return {table.agent: _content(table) for table in self.runner.run(fetched())}
+        return {table.agent: table_content(table) for table in self.runner.run(fetched())}
 
     def _central_bytes(self) -> dict[str, list[str]]:
         """Return every row of the server's tables as text."""
         names = ("members", "agents", "releases", "contributions", "set_aside", "tables")
-        return {name: [row[0] for row in _rows(self.central, EVERY_ROW.format(name))] for name in names}
+        return {
+            name: [row[0] for row in fetched_rows(self.central, EVERY_ROW.format(name))] for name in names
+        }
 
     def _database(self) -> str:
         name = f"interleaved_{next(_numbers)}"
@@ -380,56 +389,3 @@ def machine(server: EmbeddedServer, *, is_killing: bool = True) -> type[Team]:
     """
     members = {"server": server, "is_killing": is_killing, "tally": Counter()}
     return type("TeamOfThisServer", (Team,), members)
-
-
-async def _append(contributor: Contributor, rows: dict[str, Any], developer: str | None) -> None:
-    async with contributor.opened(developer) as (store, _):
-        await store.experiences.append(rows)
-
-
-async def _held(contributor: Contributor) -> dict[str, tuple[int, bytes]]:
-    """Return version and content of the team's tables in use."""
-    found = {}
-    async with Store.connect(contributor.url) as store:
-        for contract in FLEET:
-            table = await store.team_tables.current(contract.name, contract.fingerprint)
-            if table is not None:
-                found[contract.name] = _content(table)
-    return found
-
-
-def _content(table: PulledTable) -> tuple[int, bytes]:
-    evidence = table.evidence
-    known = evidence.visits > 0
-    arrays = (evidence.visits, evidence.q, evidence.error, np.where(known, evidence.reported, 0.0))
-    return table.version, b"".join(array.tobytes() for array in arrays)
-
-
-def _last_step(task: Task, name: str) -> dict[str, Any]:
-    """Return the row with which a task that was begun ends."""
-    rows = tasks(registry().get(task.agent), [name], seed=1)
-    last = {
-        name: values[-1:] if isinstance(values, list | np.ndarray) else values
-        for name, values in rows.items()
-    }
-    return last | {"step": [5], "occurred_at": [START + timedelta(hours=1)]}
-
-
-def _steps(rows: Mapping[str, Any]) -> list[tuple[int, int, float, int]]:
-    columns = (np.asarray(rows[name]).tolist() for name in ("state", "action", "reward", "next_state"))
-    return list(zip(*columns, strict=True))
-
-
-def _nonzero(cells: Any) -> dict[tuple[int, int], int]:
-    return {(int(row), int(column)): int(cells[row, column]) for row, column in np.argwhere(cells)}
-
-
-def _parts(url: str, table: str) -> Iterator[tuple[tuple[str, str], bytes]]:
-    for release, agent, part in _rows(url, f"SELECT release_id::text, agent, part FROM {table}"):
-        yield (release, agent), bytes(part)
-
-
-def _rows(url: str, statement: str) -> list[tuple[Any, ...]]:
-    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
