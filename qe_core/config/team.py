@@ -50,6 +50,10 @@ class TeamSettings(Section):
     clip_bound_points: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
         default=100.0, description="Rewards further from 0 are counted as this much, points."
     )
+    kept_out_sources: tuple[_Name, ...] = Field(
+        default=("simulated", "recorded"),
+        description="Sources whose experiences are never shared: what the product's own sessions played.",
+    )
     minimum_tasks: Annotated[int, Field(ge=1)] = Field(
         default=500, description="Finished tasks below which a release waits: noise would drown them."
     )

@@ -57,7 +57,7 @@ class Job:
     secrets: dict[str, list[str]]
 
 
-def rows(names: Sequence[str], *, source: str = "recorded", seed: int = 0) -> dict[str, Any]:
+def rows(names: Sequence[str], *, source: str = "agent", seed: int = 0) -> dict[str, Any]:
     """Return one finished task of one step for each name."""
     rng = np.random.default_rng([seed, len(names)])
     count = len(names)

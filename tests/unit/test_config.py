@@ -59,7 +59,7 @@ def test_without_file_and_environment_everything_is_default() -> None:
 
 def test_the_shipped_settings_file_spells_out_exactly_the_defaults() -> None:
     shipped = json.loads((REPOSITORY / "learning.json").read_text(encoding="utf-8"))
-    assert shipped == Settings().model_dump()
+    assert shipped == Settings().model_dump(mode="json")
     assert load_settings(REPOSITORY / "learning.json").values == Settings()
 
 

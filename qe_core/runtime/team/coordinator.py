@@ -202,7 +202,7 @@ class TeamLearningCoordinator:
                 )
             )
         releases = self._store.releases
-        tasks = await releases.finished_tasks(self.privacy.spaces, unit=self.privacy.bound.unit)
+        tasks = await self.privacy.finished_tasks()
         return TeamStatus(
             is_sharing=self._settings.team.is_sharing,
             server=None if self._server_url is None else shown(self._server_url),

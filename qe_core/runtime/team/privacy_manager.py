@@ -119,7 +119,7 @@ class PrivacyManager:
         """
         await self.require_sharing()
         for _ in range(ATTEMPTS):
-            tasks = await self._store.releases.finished_tasks(self.spaces, unit=self.bound.unit)
+            tasks = await self.finished_tasks()
             if waits := await self._reason_to_wait(tasks, contributors):
                 if waits.outcome is Preparation.REFUSED:
                     await self.refused(waits.words)
@@ -150,9 +150,15 @@ class PrivacyManager:
         await self.refused(words)
         return Prepared(Preparation.REFUSED, words)
 
+    async def finished_tasks(self) -> UnreleasedTasks:
+        """Return what has ended since the last release, of everybody and everything that takes part."""
+        return await self._store.releases.finished_tasks(
+            self.spaces, unit=self.bound.unit, kept_out_sources=self._rules.kept_out_sources
+        )
+
     async def status(self) -> PrivacyStatus:
         """Return what was given away, what is left, and what may leave next."""
-        tasks = await self._store.releases.finished_tasks(self.spaces, unit=self.bound.unit)
+        tasks = await self.finished_tasks()
         waits = await self._reason_to_wait(tasks)
         terms, delta = await self._terms(), self._rules.privacy_delta
         spent, plan = await self._store.privacy_ledger.spent_nano_rho(), terms.plan

@@ -69,8 +69,13 @@ class Member:
         self.address_file.write_text(address, encoding="utf-8")
 
     def settings(self, settings: Settings, *, is_sharing: bool = True) -> Settings:
-        """Return the project's settings as this member has them: its own name, and taking part or not."""
-        team = {"is_sharing": is_sharing, "developer": self.name, "project": HOME}
+        """Return the project's settings as this member has them: its own name, and taking part or not.
+
+        Simulated sessions stand for its work, so they are not kept out.
+        """
+        team = {
+            "is_sharing": is_sharing, "developer": self.name, "project": HOME, "kept_out_sources": (),
+        }  # fmt: skip
         return settings.model_copy(update={"team": settings.team.model_copy(update=team)})
 
 

@@ -20,7 +20,9 @@ SELECT
 FROM learnable_chunks AS chunks
 LEFT JOIN released_chunks AS marks ON chunks.chunk_id = marks.chunk_id
 LEFT JOIN withheld_chunks AS withheld ON chunks.chunk_id = withheld.chunk_id
-WHERE chunks.agent = $1 AND chunks.fingerprint = $2 AND marks.closed_by IS null
+WHERE
+    chunks.agent = $1 AND chunks.fingerprint = $2 AND chunks.source <> all($3::text[])
+    AND marks.closed_by IS null
 ORDER BY chunks.first_at, chunks.chunk_id;
 
 -- name: lock_ledger

@@ -10,7 +10,7 @@ there. A task any step of which belongs to somebody who opted out is left out wh
 all the same. What was in the log before an opt-out was lifted stays withheld, and whole tasks with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -82,7 +82,10 @@ class _Units:
 
 
 async def read_finished_tasks(
-    connection: Connection, spaces: Mapping[str, PublicSpace], unit: ProtectedUnit
+    connection: Connection,
+    spaces: Mapping[str, PublicSpace],
+    unit: ProtectedUnit,
+    kept_out_sources: Sequence[str] = (),
 ) -> UnreleasedTasks:
     """Return what has ended since the last release.
 
@@ -90,6 +93,7 @@ async def read_finished_tasks(
         connection: inside a transaction that sees one moment.
         spaces: the agents that are shared.
         unit: what units are coded for: each task, or each developer. What is nobody's is one unit.
+        kept_out_sources: whose experiences are passed over.
     """
     generation = await read_generation(connection)
     opted_out = await _opted_out(connection)
@@ -100,7 +104,7 @@ async def read_finished_tasks(
         decoder = ArrayDecoder(_COLUMNS)
         await connection.copy_from_query(
             STATEMENTS["read_unreleased_chunks"],
-            *(agent, space.fingerprint),
+            *(agent, space.fingerprint, list(kept_out_sources)),
             output=decoder.feed,
             format="binary",
         )

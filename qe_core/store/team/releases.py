@@ -7,7 +7,7 @@ Storing, debiting and marking are one transaction, under the lock that every deb
 killed leaves a release that is paid for and will be sent, always with the same noise, or nothing at all.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -54,16 +54,21 @@ class ReleaseStore:
         self._database = database
 
     async def finished_tasks(
-        self, spaces: "Mapping[str, PublicSpace]", *, unit: "ProtectedUnit"
+        self,
+        spaces: "Mapping[str, PublicSpace]",
+        *,
+        unit: "ProtectedUnit",
+        kept_out_sources: Sequence[str] = (),
     ) -> UnreleasedTasks:
         """Return what has ended since the last release, of everybody who takes part.
 
         Args:
             spaces: the agents that are shared.
             unit: what units are coded for: each task, or each developer. What is nobody's is one unit.
+            kept_out_sources: whose experiences are passed over.
         """
         async with self._database.snapshot() as connection:
-            return await read_finished_tasks(connection, spaces, unit)
+            return await read_finished_tasks(connection, spaces, unit, kept_out_sources)
 
     async def commit(self, release: PreparedRelease, lifetime_nano_rho: int, *, by: str) -> Committed:
         """Store a release, debit it and mark what it is made of; all or nothing.

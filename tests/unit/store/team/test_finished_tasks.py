@@ -46,6 +46,20 @@ async def test_only_tasks_that_ended_are_found_with_all_their_steps(store: Store
     assert (tasks.task_count, len(tasks.steps[OTHER])) == (1, 0)
 
 
+async def test_sources_that_are_kept_out_are_passed_over_and_stay_unmarked(store: Store) -> None:
+    await store.experiences.append(task("played", [1, 2], source="simulated"))
+    await store.experiences.append(task("worked", [3], minute=10, source="agent"))
+    tasks = await store.releases.finished_tasks(
+        SPACES, unit=ProtectedUnit.TASK, kept_out_sources=("simulated", "recorded")
+    )
+    assert tasks.steps[AGENT].state.tolist() == [3]
+    assert tasks.task_count == 1
+
+    await store.releases.commit(released(tasks), 1_000 * COST, by="test")
+
+    assert (await found(store)).steps[AGENT].state.tolist() == [1, 2]
+
+
 async def test_a_task_that_was_cut_off_has_ended_too(store: Store) -> None:
     await store.experiences.append(task("cut", [1, 2], is_finished=False, truncated=[False, True]))
     tasks = await found(store)
