@@ -5,11 +5,11 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 
 import dagster as dg
-import pytest
 
 from qe_pipelines.automation import UNFINISHED
 from tests.pipelines.conftest import run_sql
@@ -24,24 +24,29 @@ SELECT (SELECT count(*) FROM q_tables WHERE version > 0)
 PATIENCE_SECONDS = 120.0
 
 
+def materialize_tables(environment: dict[str, str]) -> None:
+    """Run the program; its environment is given, because a fork server keeps the one it began with."""
+    os.environ.update(environment)
+    from qe_pipelines.materialize import main
+
+    sys.exit(main(["--tables-only"]))
+
+
 def test_killing_it_at_random_moments_and_running_again_leads_to_the_same_tables(
     filled_url: str,
     learned_url: str,
     instance: dg.DagsterInstance,
     subprocess_environment: Callable[[str], dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in subprocess_environment(filled_url).items():
-        monkeypatch.setenv(name, value)
-    from qe_pipelines.materialize import main
     from qe_pipelines.running import HOST_TAG
 
+    environment = subprocess_environment(filled_url)
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["qe_pipelines.materialize"])
 
     def run_until(progress: int) -> int | None:
         """Kill the program as soon as there is so much progress; returns how it ended."""
-        process = processes.Process(target=main, args=(["--tables-only"],))
+        process = processes.Process(target=materialize_tables, args=(environment,))
         process.start()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while process.exitcode is None and run_sql(filled_url, PROGRESS)[0][0] < progress:
