@@ -49,7 +49,12 @@ class Bar:
 
 
 def line_chart(
-    title: str, lines: Sequence[Line], x_label: str, y_label: str, y_range: "Range | None" = None
+    title: str,
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    y_range: "Range | None" = None,
+    x_ticks: Sequence[tuple[float, str]] | None = None,
 ) -> str:
     """Return a chart of lines as SVG; its text alternative names every line's last value.
 
@@ -59,6 +64,7 @@ def line_chart(
         x_label: under the axis, with the unit.
         y_label: over the axis, with the unit.
         y_range: the same for charts to be compared; by default what the lines need.
+        x_ticks: (place, words) under the axis; by default round numbers.
     """
     finite = [value for line in lines for value in line.y if math.isfinite(value)]
     low, high = y_range or padded_range(finite)
@@ -75,9 +81,9 @@ def line_chart(
         _, y = place(x_low, value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_tick(LEFT - 6, y + 3.5, "end", short(value)))
-    for value in nice_ticks(x_low, x_high):
+    for value, words in x_ticks or [(value, short(value)) for value in nice_ticks(x_low, x_high)]:
         x, _ = place(value, low)
-        parts.append(_tick(x, HEIGHT - BOTTOM + 14, "middle", short(value)))
+        parts.append(_tick(x, HEIGHT - BOTTOM + 14, "middle", words))
     parts.append(_tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 3, "middle", x_label))
     for line in lines:
         points = [place(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]

@@ -17,6 +17,9 @@ from qe_core.runtime.team_demo.figures import Excerpt, MemberFigures, TeamDemoFi
 from qe_core.runtime.team_demo.newcomers import LOOKS, NewcomerCurves, Speed, speeds
 from qe_core.runtime.team_demo.picture import draw_newcomers
 
+TICKS = (0, 10, 50, 200, 600)
+"""Numbers of episodes that are written under the charts."""
+
 
 def team_demo_page(figures: TeamDemoFigures) -> str:
     """Return the whole page as HTML; the same figures give the same page."""
@@ -103,12 +106,18 @@ def _speed_row(speed: Speed) -> list[str]:
 
 
 def _chart(curves: NewcomerCurves) -> str:
-    episodes = [math.log10(count + 10) - 1 for count in LOOKS]
+    episodes = [_place(count) for count in LOOKS]
     lines = [
         Line("alone", episodes, curves.alone.mean(axis=0).tolist(), "line-2"),
         Line("with the team", episodes, curves.with_team.mean(axis=0).tolist(), "line-1"),
     ]
-    return line_chart(curves.agent, lines, "log₁₀(1 + episodes / 10)", "share of the optimum", (-0.2, 1.0))
+    ticks = [(_place(count), f"{count}") for count in TICKS]
+    return line_chart(curves.agent, lines, "episodes", "share of the optimum", (-0.2, 1.0), ticks)
+
+
+def _place(episodes: int) -> float:
+    """Return where a number of episodes stands: the first few have room, hundreds do not need it."""
+    return math.log10(episodes + 10) - 1
 
 
 def _given_section(figures: TeamDemoFigures) -> str:
