@@ -75,7 +75,7 @@ drill: $(STAMP) ## poisoned policies on a running deployment, servers killed in 
 audit: $(STAMP) ## what attacks on releases prove about their privacy, and three bugs they must catch (about 20 minutes)
 	@$(PY) -m tests.privacy_audit
 
-races: $(STAMP) ## releases that race for the last of the privacy budget, killed at every step (about RACES_MINUTES minutes)
+races: $(STAMP) ## releases that race for the last of the privacy budget, killed at every step (about 3 minutes)
 	@$(PY) -m tests.budget_races
 
 secrets: $(STAMP) ## every byte that reached the team's server searched for a thousand planted secrets (about a minute)
