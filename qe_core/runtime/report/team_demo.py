@@ -168,8 +168,8 @@ def _excerpt(excerpt: Excerpt) -> str:
     return (
         f"<h3>{escape(excerpt.member)} about {escape(excerpt.agent)}</h3>"
         f'<p class="note">Noise on each count has a standard deviation of {excerpt.noise:.0f}; the number '
-        f"of tasks left as {excerpt.units:,}. The log has every visit; of a task only the first one of a pair "
-        f"leaves, and only so many pairs.</p>{table(headings, rows, text_columns=2)}"
+        f"of tasks left as {excerpt.units:,}. The log has every visit; of a task only the first one of a "
+        f"pair leaves, and only so many pairs.</p>{table(headings, rows, text_columns=2)}"
     )
 
 
