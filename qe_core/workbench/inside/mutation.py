@@ -171,7 +171,8 @@ class Patcher:
         self._source = source
         self._functions: dict[_Key, list[FunctionType]] = {}
         for thing in gc.get_objects():
-            if isinstance(thing, FunctionType) and thing.__code__.co_filename == file:
+            # isinstance() would ask a weak proxy for its class, and one whose object is gone cannot answer.
+            if type(thing) is FunctionType and thing.__code__.co_filename == file:
                 key = (thing.__code__.co_qualname, thing.__code__.co_firstlineno)
                 self._functions.setdefault(key, []).append(thing)
         self._original = {

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import weakref
 from typing import Any
 
 import pytest
@@ -65,6 +66,19 @@ def test_exchanged_code_changes_what_a_function_does(tiny: Any) -> None:
         assert module.area(7, 2) == 3
     finally:
         module.area.__code__ = original
+
+
+def test_proxies_of_what_is_gone_are_no_functions(tiny: Any) -> None:
+    class Gone:
+        """Somebody else's object, as libraries keep them."""
+
+    proxy = weakref.proxy(Gone())
+    assert type(proxy) is weakref.ProxyType
+
+    module = importlib.import_module("tiny.shapes")
+    source = (tiny.root / "src" / "tiny" / "shapes.py").read_text()
+
+    assert Patcher(str(module.__file__), source).changed(1) is not None
 
 
 def test_code_nobody_holds_has_no_mutant(tiny: Any) -> None:
