@@ -264,7 +264,7 @@ def _line(step: "RolloutStep") -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    from qe_core.runtime.rollout.evidence import as_json
+    from qe_core.runtime.json_values import as_json
 
     return as_json(value)
 

@@ -220,7 +220,7 @@ def _condition(version: "PolicyVersion") -> str:
 
 
 def _plain(value: Any) -> Any:
-    from qe_core.runtime.rollout.evidence import as_json
+    from qe_core.runtime.json_values import as_json
 
     return as_json(value)
 

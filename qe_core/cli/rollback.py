@@ -40,7 +40,7 @@ def rollback(
     """
     event = wait_for(_rolled_back(agent, to, why))
     if is_json:
-        from qe_core.runtime.rollout.evidence import as_json
+        from qe_core.runtime.json_values import as_json
 
         typer.echo(json.dumps(as_json(event), indent=2))
         return

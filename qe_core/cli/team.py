@@ -219,7 +219,7 @@ def log_kind(name: str) -> "TeamEvent":
 
 def plain(value: Any) -> Any:
     """Return a report as JSON values."""
-    from qe_core.runtime.rollout.evidence import as_json
+    from qe_core.runtime.json_values import as_json
 
     return as_json(value)
 

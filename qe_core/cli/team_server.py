@@ -212,6 +212,6 @@ def _outcome(one: "AgentBuild") -> str:
 
 
 def _plain(value: object) -> object:
-    from qe_core.runtime.rollout.evidence import as_json
+    from qe_core.runtime.json_values import as_json
 
     return as_json(value)

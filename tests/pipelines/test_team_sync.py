@@ -235,7 +235,7 @@ def test_views_and_checks_find_what_was_paid_for_wrongly(
     assert set(run_sql(url, "SELECT kind, entries FROM qe_views.team_sync")) == {("release", 1), ("push", 1)}
     result = ran(definitions, quick_instance, "team_push")
     assert set(failed(result)) == {"budget_is_kept"}
-    assert "is 6 beyond the lifetime's budget" in failed(result)["budget_is_kept"]
+    assert "is 6 nano-ρ beyond the lifetime budget" in failed(result)["budget_is_kept"]
 
     run_sql(url, "ALTER TABLE released_chunks DROP CONSTRAINT released_chunks_pkey")
     run_sql(url, "INSERT INTO released_chunks SELECT * FROM released_chunks")
@@ -246,26 +246,16 @@ async def compare_one_by_one(url: str) -> None:
     """Compare ledger and log of releases as they are, and as they must not be."""
     from qe_pipelines.defs.team_sync.checks import (
         LONGEST_WAIT,
-        budget_faults,
         judged_contributions,
-        payment_faults,
     )
     from qe_pipelines.resources import FleetDatabase
 
-    async with Store.connect(url) as store:
-        [entry], [release] = await store.privacy_ledger.entries(), await store.releases.all()
-    assert list(budget_faults([entry])) == list(payment_faults([entry], [release])) == []
-    assert "debit 1 is missing" in next(budget_faults([replace(entry, entry_number=2)]))
-    assert "never paid for" in next(payment_faults([], [release]))
-    assert "not in the log of releases" in next(payment_faults([entry], []))
-    dear = replace(entry, nano_rho=entry.nano_rho - 1)
-    assert f"was paid for with {dear.nano_rho}" in next(payment_faults([dear], [release]))
-    assert "paid for twice" in next(payment_faults([entry, entry], [release]))
     run_sql(url, "ALTER TABLE team_releases DISABLE TRIGGER ALL")
     run_sql(url, "UPDATE team_releases SET sent_at = NULL")
     now = datetime.now(UTC)
-    [*_, in_time] = await judged_contributions(FleetDatabase(), now)
+    [*sums, in_time] = await judged_contributions(FleetDatabase(), now)
     [*_, late] = await judged_contributions(FleetDatabase(), now + LONGEST_WAIT + timedelta(hours=1))
+    assert all(result.passed for result in sums)
     assert (in_time.passed, late.passed, late.severity) == (True, False, dg.AssetCheckSeverity.WARN)
     run_sql(url, "UPDATE team_releases SET sent_at = now()")
 

@@ -22,10 +22,10 @@ from qe_core.rollout.safe_improvement_check import CandidateCheck, CandidateVerd
 from qe_core.rollout.verdicts import Judgement, invalid, judge
 from qe_core.runtime.alert_kinds import AlertKind
 from qe_core.runtime.errors import CandidateRefusedError
+from qe_core.runtime.json_values import as_json
 from qe_core.runtime.parameters import ab_test_settings
 from qe_core.runtime.rollout.candidates import checked_candidate
 from qe_core.runtime.rollout.evidence import (
-    as_json,
     settings_of,
     settings_to_keep,
     stage_evidence,

@@ -6,14 +6,8 @@ What belongs here: conversion both ways. What does not: judging (`qe_core.rollou
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime, timedelta
-from enum import Enum
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
-
-from pydantic import BaseModel
 
 from qe_core.config import Settings
 from qe_core.config.rollout import RolloutSettings
@@ -92,31 +86,6 @@ def settings_of(test: ABTest, settings: Settings) -> ABTestSettings:
     known = {name: value for name, value in kept.items() if name in RolloutSettings.model_fields}
     rules = RolloutSettings.model_validate({**settings.rollout.model_dump(), **known})
     return ab_test_settings(settings.model_copy(update={"rollout": rules}))
-
-
-def as_json(value: Any) -> Any:
-    """Return figures as JSON values: times in ISO 8601, durations in seconds, None for what is not finite."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case Enum():
-            return value.value
-        case date():  # and datetime, which is one
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case BaseModel():
-            return value.model_dump(mode="json")
-        case timedelta():
-            return value.total_seconds()
-        case Mapping():
-            return {str(as_json(name)): as_json(one) for name, one in value.items()}
-        case list() | tuple() | frozenset():
-            return [as_json(one) for one in value]
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return as_json(asdict(value))
-        case _:
-            return value
 
 
 def _names(units: TestUnits, test: ABTest) -> list[str]:

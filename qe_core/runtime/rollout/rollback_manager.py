@@ -19,8 +19,8 @@ from qe_core.fleet.registry import Registry
 from qe_core.rollout.rollback import RollbackDecision, RollbackVerdict, Watch, decide_rollback
 from qe_core.rollout.rollback_windows import TaskCounts
 from qe_core.runtime.alert_kinds import AlertKind
+from qe_core.runtime.json_values import as_json
 from qe_core.runtime.parameters import rollback_settings
-from qe_core.runtime.rollout.evidence import as_json
 from qe_core.store import Store
 from qe_core.store.alerts import Channel, Sighting
 from qe_core.store.errors import CoolDownError, PolicyError

@@ -28,41 +28,52 @@ def audited_releases(
             release.made_at,
             release.header.nano_rho,
             epsilon_of(spent.get(release.header.release_id, 0), privacy_delta),
-            _state(release),
+            release_state(release),
         )
         for release in releases
     )
 
 
-def ledger_faults(
-    releases: Sequence[ReleaseRecord], entries: Sequence[LedgerEntry], spent_nano_rho: int
-) -> Iterator[str]:
-    """Yield in what ledger and releases contradict each other; nothing if they agree.
+def budget_faults(entries: Sequence[LedgerEntry], spent_nano_rho: int) -> Iterator[str]:
+    """Yield in what the sums of the ledger are wrong; nothing if they add up and kept their limits.
 
     Args:
-        releases: all.
         entries: the ledger, the oldest first.
         spent_nano_rho: the sum as the database tells it.
     """
-    costs = {release.header.release_id: release.header.nano_rho for release in releases}
     total = 0
     for number, entry in enumerate(entries, start=1):
         total += entry.nano_rho
         if entry.entry_number != number:
-            yield f"debit {number} is missing from the ledger; restore a backup"
+            yield f"debit {number} is missing from the ledger; release nothing, restore a backup"
         if entry.spent_nano_rho != total:
             yield f"debit {number} says {entry.spent_nano_rho} nano-ρ are spent, but debits add up to {total}"
-        if entry.spent_nano_rho > entry.lifetime_nano_rho:
-            yield f"debit {number} spends more than the lifetime budget of its time"
-        if (cost := costs.pop(entry.release_id, None)) != entry.nano_rho:
-            yield f"debit {number} is of {entry.nano_rho} nano-ρ, its release {entry.release_id} costs {cost}"
-    for release_id in costs:
-        yield f"release {release_id} was never debited"
+        if entry.left_nano_rho < 0:
+            yield f"debit {number} is {-entry.left_nano_rho} nano-ρ beyond the lifetime budget; stop sharing"
     if total != spent_nano_rho:
         yield f"the ledger adds up to {total} nano-ρ, {spent_nano_rho} are said to be spent"
 
 
-def _state(release: ReleaseRecord) -> str:
+def payment_faults(releases: Sequence[ReleaseRecord], entries: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Yield in what ledger and releases contradict each other; nothing if each release has its one debit.
+
+    Args:
+        releases: all.
+        entries: the ledger, the oldest first.
+    """
+    costs = {release.header.release_id: release.header.nano_rho for release in releases}
+    for entry in entries:
+        cost = costs.pop(entry.release_id, None)
+        if cost is None:
+            yield f"release {entry.release_id} is not in the log of releases, or was paid for twice"
+        elif cost != entry.nano_rho:
+            yield f"release {entry.release_id} costs {cost} nano-ρ and was paid for with {entry.nano_rho}"
+    for release_id in costs:
+        yield f"release {release_id} was never paid for; stop sharing"
+
+
+def release_state(release: ReleaseRecord) -> str:
+    """Return in words what became of a release."""
     if release.withdrawn_at is not None:
         return f"withdrawn: {release.withdrawn_because}"
     return "pending" if release.sent_at is None else f"sent {release.sent_at:%F %T}"

@@ -25,7 +25,7 @@ from qe_core.privacy.statistics import AgentStatistics, exact_statistics
 from qe_core.privacy.units import ContributionBound
 from qe_core.privacy.wire import ReleaseHeader, encode
 from qe_core.runtime.parameters import combine_settings, contribution_bound
-from qe_core.runtime.team.auditing import audited_releases, ledger_faults
+from qe_core.runtime.team.auditing import audited_releases, budget_faults, payment_faults
 from qe_core.runtime.team.readiness import Terms, reason_to_wait
 from qe_core.runtime.team.reports import Audit, OptOutReport, Preparation, Prepared, PrivacyStatus
 from qe_core.runtime.team.spaces import shareable_spaces
@@ -217,7 +217,7 @@ class PrivacyManager:
             releases=audited_releases(releases, entries, delta),
             spent_epsilon=epsilon_of(spent, delta),
             lifetime_epsilon=lifetime,
-            faults=tuple(ledger_faults(releases, entries, spent)),
+            faults=(*budget_faults(entries, spent), *payment_faults(releases, entries)),
             log=tuple(await self._store.team_log.entries(limit, kind)),
         )
 

@@ -6,16 +6,16 @@ them. Those of the budget block: what was paid for wrongly must not go on.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 
 import dagster as dg
 
 from qe_core.config import Settings
 from qe_core.fleet import registry
 from qe_core.privacy.shared_knowledge import PESSIMISM
-from qe_core.store.team import LedgerEntry, ReleaseRecord, TeamTable
+from qe_core.runtime.team.auditing import budget_faults, payment_faults
+from qe_core.store.team import TeamTable
 from qe_pipelines.defs.team_sync.knowledge import tables_in_use
 from qe_pipelines.resources import FleetDatabase, FleetSettings
 from qe_pipelines.verdicts import verdict
@@ -68,6 +68,7 @@ async def judged_contributions(database: FleetDatabase, now: datetime) -> list[d
     """
     async with database.store() as store:
         entries, releases = await store.privacy_ledger.entries(), await store.releases.all()
+        spent = await store.privacy_ledger.spent_nano_rho()
     looked_at = f"{len(releases)} releases, {len(entries)} debits"
     waiting = [
         f"release {one.header.release_id} waits since {one.made_at:%F %T}; see qe team status"
@@ -75,37 +76,10 @@ async def judged_contributions(database: FleetDatabase, now: datetime) -> list[d
         if not (one.sent_at or one.withdrawn_at) and now - one.made_at > LONGEST_WAIT
     ]
     return [
-        verdict(list(budget_faults(entries)), looked_at, BUDGET),
-        verdict(list(payment_faults(entries, releases)), looked_at, LEDGER),
+        verdict(list(budget_faults(entries, spent)), looked_at, BUDGET),
+        verdict(list(payment_faults(releases, entries)), looked_at, LEDGER),
         verdict(waiting, looked_at, DELIVERED, dg.AssetCheckSeverity.WARN),
     ]
-
-
-def budget_faults(entries: Sequence[LedgerEntry]) -> Iterator[str]:
-    """Yield what is wrong with the sums of the ledger."""
-    sums = accumulate(entry.nano_rho for entry in entries)
-    for number, (entry, spent) in enumerate(zip(entries, sums, strict=True), start=1):
-        if entry.entry_number != number:
-            yield f"debit {number} is missing; release nothing, restore a backup"
-        if entry.spent_nano_rho != spent:
-            yield f"debit {number} says {entry.spent_nano_rho} were spent; the debits up to it are {spent}"
-        if entry.left_nano_rho < 0:
-            yield f"debit {number} is {-entry.left_nano_rho} beyond the lifetime's budget; stop sharing"
-
-
-def payment_faults(entries: Sequence[LedgerEntry], releases: Sequence[ReleaseRecord]) -> Iterator[str]:
-    """Yield where ledger and log of releases contradict each other."""
-    paid = {entry.release_id: entry.nano_rho for entry in entries}
-    asked = {one.header.release_id: one.header.nano_rho for one in releases}
-    if len(paid) < len(entries):
-        yield "a release was paid for twice; find it in privacy_ledger"
-    for release_id in sorted(paid.keys() | asked.keys(), key=str):
-        if release_id not in asked:
-            yield f"debit of release {release_id}, which is not in the log of releases"
-        elif release_id not in paid:
-            yield f"release {release_id} was never paid for; stop sharing"
-        elif paid[release_id] != asked[release_id]:
-            yield f"release {release_id} costs {asked[release_id]} and was paid for with {paid[release_id]}"
 
 
 @dg.multi_asset_check(specs=[BOUNDED, CURRENT], name="knowledge_checks")

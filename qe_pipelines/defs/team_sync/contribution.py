@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from qe_core.privacy.accounting import epsilon_of
+from qe_core.runtime.team.auditing import release_state
 from qe_core.runtime.team.coordinator import TeamLearningCoordinator
 from qe_core.store.team import ReleaseRecord
 from qe_pipelines.catalogue import OWNERS, RELEASE_COLUMNS, Stage
@@ -72,14 +73,8 @@ def release_table(releases: Sequence[ReleaseRecord]) -> str:
     """Return a Markdown table with one row for each release."""
     rows = [
         f"| {one.made_at:%F %T} | {one.header.protected_unit} | {one.header.privacy_epsilon:g} "
-        f"| {one.header.privacy_delta:g} | {len(one.header.agents)} | {_state(one)} |"
+        f"| {one.header.privacy_delta:g} | {len(one.header.agents)} | {release_state(one)} |"
         for one in releases
     ]
     head = "| made, UTC | protected | ε | δ | agents | state |"
     return "\n".join([head, "|---|---|--:|--:|--:|---|", *rows])
-
-
-def _state(release: ReleaseRecord) -> str:
-    if release.withdrawn_at is not None:
-        return f"withdrawn: {release.withdrawn_because}"
-    return "pending" if release.sent_at is None else f"sent {release.sent_at:%F %T}"
